@@ -1,0 +1,118 @@
+"""EfficientNet-Lite0 in plain torch: the network that the book looks into.
+
+The architecture is that of https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (Liu, 2020),
+a variant of EfficientNet (Tan and Le, 2019, https://arxiv.org/abs/1905.11946) without squeeze-and-excitation and with
+ReLU6. The weights were trained with TensorFlow, whose "same" padding is asymmetric at stride 2.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from interp.image import Normalize
+
+# (expansion, channels out, blocks, stride of the first block, kernel) of the seven stages.
+STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+BATCH_NORM_EPSILON = 1e-3  # TensorFlow's default, torch's is 1e-5
+
+
+class SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow does it: the output has ceil(input / stride) positions."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        height = self._padding(images.shape[-2], self.kernel_size[0], self.stride[0])
+        width = self._padding(images.shape[-1], self.kernel_size[1], self.stride[1])
+        return super().forward(F.pad(images, (*width, *height)))
+
+    @staticmethod
+    def _padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+        # The odd pixel goes to the right and to the bottom.
+        total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        return total // 2, total - total // 2
+
+
+def conv(inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias; only those with a stride need TensorFlow's padding."""
+    if stride == 1:
+        return nn.Conv2d(inside, outside, kernel, padding=kernel // 2, groups=groups, bias=False)
+    return SameConv(inside, outside, kernel, stride=stride, groups=groups, bias=False)
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    """Return batch normalization with TensorFlow's epsilon."""
+    return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPSILON)
+
+
+class Block(nn.Module):
+    """An inverted residual: expand to more channels, filter each alone, project down without a non-linearity.
+
+    The output is linear, so it has both signs. Where the shape stays the same, the input is added.
+    """
+
+    def __init__(self, inside: int, outside: int, expansion: int, stride: int, kernel: int) -> None:
+        super().__init__()
+        wide = inside * expansion
+        self.residual = stride == 1 and inside == outside
+        if expansion > 1:
+            self.expand = conv(inside, wide)
+            self.bn_expand = norm(wide)
+            self.act_expand = nn.ReLU6()
+        self.depthwise = conv(wide, wide, kernel, stride, groups=wide)
+        self.bn_depthwise = norm(wide)
+        self.act_depthwise = nn.ReLU6()
+        self.project = conv(wide, outside)
+        self.bn_project = norm(outside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = x
+        if hasattr(self, "expand"):
+            out = self.act_expand(self.bn_expand(self.expand(out)))
+        out = self.act_depthwise(self.bn_depthwise(self.depthwise(out)))
+        out = self.bn_project(self.project(out))
+        return x + out if self.residual else out
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 for images (N, 3, H, W) in [0, 1]; returns logits (N, classes).
+
+    Layers: conv_stem, blocks.0.0 to blocks.6.0, conv_head, classifier; inside a block expand, depthwise, project, each
+    followed by its batch norm (bn_...) and, for the first two, its activation (act_...).
+    """
+
+    def __init__(self, classes: int = 1000) -> None:
+        super().__init__()
+        self.normalize = Normalize(mean=[127 / 255] * 3, std=[128 / 255] * 3)
+        self.conv_stem = conv(3, 32, kernel=3, stride=2)
+        self.bn_stem = norm(32)
+        self.act_stem = nn.ReLU6()
+        self.blocks = _stages(32)
+        self.conv_head = conv(STAGES[-1][1], 1280)
+        self.bn_head = norm(1280)
+        self.act_head = nn.ReLU6()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(1280, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.act_stem(self.bn_stem(self.conv_stem(self.normalize(images))))
+        x = self.act_head(self.bn_head(self.conv_head(self.blocks(x))))
+        logits: Tensor = self.classifier(self.pool(x).flatten(1))
+        return logits
+
+
+def _stages(channels: int) -> nn.Sequential:
+    stages = []
+    for expansion, outside, count, stride, kernel in STAGES:
+        first = Block(channels, outside, expansion, stride, kernel)
+        rest = [Block(outside, outside, expansion, 1, kernel) for _ in range(count - 1)]
+        stages.append(nn.Sequential(first, *rest))
+        channels = outside
+    return nn.Sequential(*stages)
