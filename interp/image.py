@@ -306,13 +306,30 @@ class Normalize(nn.Module):
 class Normalized(nn.Module):
     """A network with its normalization in front: takes images in [0, 1].
 
-    The layers of the network keep their own names: `hooks.find_layer` looks inside.
+    The layers of the network keep their own names: `hooks.find_layer` looks inside. It starts in the mode, on the
+    device and with the precision of the network.
+
+    Args:
+        model: a network that takes (images - mean) / std.
+        mean, std: three numbers each, for images in [0, 1].
+        class_names: the names of the outputs, in order; none means those of the network, if it has any.
     """
 
-    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         super().__init__()
         self.normalize = Normalize(mean, std)
         self.model = model
+        self.training = model.training
+        self.class_names = tuple(class_names or getattr(model, "class_names", None) or ())
+        weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+        if weight is not None:
+            self.normalize.to(device=weight.device, dtype=weight.dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         out: Tensor = self.model(self.normalize(images))

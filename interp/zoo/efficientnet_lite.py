@@ -88,6 +88,8 @@ class EfficientNetLite0(nn.Module):
     followed by its batch norm (bn_...) and, for the first two, its activation (act_...).
     """
 
+    class_names: tuple[str, ...] = ()
+
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
         self.normalize = Normalize(mean=[127 / 255] * 3, std=[128 / 255] * 3)
