@@ -1,4 +1,4 @@
-"""Photographs inside the wheels of scikit-image and scikit-learn, by name, with their origins and licences."""
+"""Photographs inside the wheels of scikit-image and scikit-learn, by name, with origins and licences."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Origin:
 _FREE = "no known copyright restrictions"
 _FLICKR = "https://www.flickr.com/photos"
 
-# Taken from the docstrings of skimage/data/_fetchers.py and from sklearn/datasets/images/README.txt. That README
-# credits both of its photographs to danielbuechele, but the address it gives for the flower is vultilion's.
+# Taken from the docstrings of skimage/data/_fetchers.py and from sklearn/datasets/images/README.txt. That
+# README credits both photographs to danielbuechele, but the address it gives for the flower is vultilion's.
 _ORIGINS = (
     Origin("cat", "scikit-image", "chelsea.png", "Chelsea the cat", "Stefan van der Walt", "CC0"),
     Origin("coffee", "scikit-image", "coffee.png", "a cup of coffee", "Rachel Michetti", "CC0"),
