@@ -1,0 +1,38 @@
+"""Static pictures as values: every function returns a `Figure` (or a `Table`) and shows nothing by itself.
+
+A figure is drawn at two dots a CSS pixel on a transparent ground, in grey ink that reads on light and dark pages, with
+one text size throughout. Heat is viridis; signed values are red above and blue below a white 0. Nothing here touches
+pyplot or any other global state.
+"""
+
+from interp.errors import MissingExtraError
+
+try:
+    import matplotlib as _matplotlib  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("matplotlib", "plots", "Drawing") from error
+
+from interp.plots.channels import feature_maps, filters, matrix
+from interp.plots.charts import bars, confusion, curves, histogram
+from interp.plots.figure import PAGE_WIDTH, TEXT_WIDTH, Figure
+from interp.plots.pictures import heat_row, image_grid, image_row, overlay
+from interp.plots.tables import Table, table
+
+__all__ = [
+    "PAGE_WIDTH",
+    "TEXT_WIDTH",
+    "Figure",
+    "Table",
+    "bars",
+    "confusion",
+    "curves",
+    "feature_maps",
+    "filters",
+    "heat_row",
+    "histogram",
+    "image_grid",
+    "image_row",
+    "matrix",
+    "overlay",
+    "table",
+]

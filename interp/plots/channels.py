@@ -1,0 +1,232 @@
+"""Inside a layer: feature maps, filters, and small patches as numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from interp.errors import BadInputError
+from interp.plots import tiles
+from interp.plots.figure import COLORS, GAP, TEXT_WIDTH, Figure, font, wrap
+from interp.plots.pictures import as_parts, check_columns, heats
+from interp.plots.tiles import Heat, Picture, Tile
+
+Colors = Literal["gray", "heat", "signed"]
+Mark = tuple[int, int, int, int]
+
+
+def feature_maps(
+    activations: Tensor,
+    channels: Sequence[int] | None = None,
+    *,
+    columns: int = 8,
+    shared: bool = False,
+    titles: Sequence[str] | None = None,
+    width: float = TEXT_WIDTH,
+) -> Figure:
+    """Show channels of one image's activations, each with its number.
+
+    Viridis from 0 up where nothing is negative, red and blue around 0 otherwise.
+
+    Args:
+        activations: (C, H, W) or (1, C, H, W).
+        channels: which ones; the first 32 if None.
+        columns: how many in a row.
+        shared: one scale for all channels instead of one for each.
+        titles: in place of the channels' numbers.
+    """
+    check_columns(columns)
+    maps = activations[0] if activations.ndim == 4 and len(activations) == 1 else activations
+    if maps.ndim != 3 or 0 in maps.shape:
+        raise BadInputError(
+            f"One image's activations (C, H, W) are needed; got the shape {tuple(activations.shape)}."
+        )
+    chosen = range(min(len(maps), 32)) if channels is None else channels
+    _check_channels(chosen, len(maps))
+    shown = maps[list(chosen)]
+    drawn = heats(shown, signed=bool((shown < 0).any()), shared=shared)
+    names = [str(c) for c in chosen] if titles is None else titles
+    return tiles.grid(drawn, names, columns=columns, width=width, largest=168)
+
+
+def _check_channels(channels: Sequence[int], count: int) -> None:
+    wrong = [c for c in channels if not 0 <= c < count]
+    if wrong or not len(channels):
+        raise BadInputError(f"Channels have to be in 0..{count - 1}, at least one; got {wrong or 'none'}.")
+
+
+def filters(
+    weight: Tensor,
+    channels: Sequence[int] | None = None,
+    *,
+    columns: int = 8,
+    shared: bool = False,
+    titles: Sequence[str] | None = None,
+    width: float = TEXT_WIDTH,
+) -> Figure:
+    """Show the kernels of a convolution.
+
+    Kernels on RGB are shown as colours with 0 as middle grey, kernels with one input channel in red and blue with 0 as
+    white, each scaled to its own largest absolute weight.
+
+    Args:
+        weight: (O, 3, k, k) or (O, 1, k, k).
+        channels: which output channels; the first 64 if None.
+        columns, titles, width: as in `feature_maps`.
+        shared: one scale for all kernels instead of one for each.
+    """
+    check_columns(columns)
+    if weight.ndim != 4 or weight.shape[1] not in (1, 3) or 0 in weight.shape:
+        raise BadInputError(
+            f"Kernels (O, 3, k, k) or (O, 1, k, k) are needed; got {tuple(weight.shape)}. "
+            "For more input channels choose one: weight[:, 5:6]."
+        )
+    chosen = range(min(len(weight), 64)) if channels is None else channels
+    _check_channels(chosen, len(weight))
+    shown = weight.detach().float().cpu()[list(chosen)]
+    drawn = (
+        _color_kernels(shown, shared)
+        if shown.shape[1] == 3
+        else heats(shown[:, 0], signed=True, shared=shared)
+    )
+    return tiles.grid(drawn, titles, columns=columns, width=width, largest=168)
+
+
+def _color_kernels(weight: Tensor, shared: bool) -> Sequence[Tile]:
+    dimensions = (0, 1, 2, 3) if shared else (1, 2, 3)
+    largest = weight.abs().amax(dim=dimensions, keepdim=True).clamp(min=1e-30)
+    return [Picture(one) for one in (0.5 + 0.5 * weight / largest).permute(0, 2, 3, 1).numpy()]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Numbers in squares
+
+
+def matrix(
+    values: Tensor | Sequence[Tensor],
+    fmt: str | Sequence[str] = ".0f",
+    *,
+    colors: Colors | Sequence[Colors] = "gray",
+    titles: Sequence[str] | None = None,
+    between: Sequence[str] | None = None,
+    mark: Sequence[Mark] = (),
+    cell: float = 46,
+    width: float = TEXT_WIDTH,
+) -> Figure:
+    """Show small patches as squares with their numbers in them, side by side.
+
+    Args:
+        values: (H, W), or (3, H, W) for RGB, with three numbers in a square; or a sequence of these.
+        fmt: format of the numbers as in `format(value, fmt)`; one, or one for each patch.
+        colors: "gray" from the least to the greatest value, "heat" for viridis from 0 up, "signed" for red and blue
+            around 0; one, or one for each patch. RGB patches show their own colours.
+        titles: one for each patch.
+        between: the signs between the patches, one fewer than patches, such as ("·", "=").
+        mark: squares to outline in the first patch, as (row, column, height, width).
+        cell: the largest side of a square in CSS pixels.
+        width: the width that must not be exceeded.
+    """
+    patches = [part.detach().float().cpu() for part in as_parts(values, "numbers")]
+    count = len(patches)
+    kinds, formats = _each(colors, count, "colors"), _each(fmt, count, "formats")
+    drawn = [_patch(patch, kind) for patch, kind in zip(patches, kinds, strict=True)]
+    signs = tiles.check_titles(between, count - 1, what="signs between")
+    space = 34 if between else 2 * GAP
+    side = min(cell, (width - space * (count - 1)) / sum(tile.shape[1] for tile in drawn))
+    figure, axes = _patches(drawn, tiles.check_titles(titles, count), signs, side, space)
+    for patch, tile, one, form in zip(patches, drawn, axes, formats, strict=True):
+        _numbers(one, patch, tile, form, side)
+    for square in mark:
+        _outline(axes[0], square)
+    return figure
+
+
+def _each(value: str | Sequence[str], count: int, what: str) -> list[str]:
+    return [value] * count if isinstance(value, str) else tiles.check_titles(value, count, what=what)
+
+
+def _patch(patch: Tensor, kind: str) -> Tile:
+    if patch.ndim == 3 and len(patch) == 3 and 0 not in patch.shape:
+        return Picture((patch / (255 if patch.max() > 1 else 1)).clamp(0, 1).permute(1, 2, 0).numpy())
+    if patch.ndim != 2 or 0 in patch.shape or max(patch.shape) > 32:
+        raise BadInputError(
+            f"A patch of at most 32 x 32 numbers, (H, W) or (3, H, W), is needed; got {tuple(patch.shape)}."
+        )
+    values = patch.numpy()
+    if kind == "gray":
+        low, high = float(values.min()), float(values.max())
+        unit = Heat(values, low, high).unit(values) if high > low else np.full(values.shape, 0.5)
+        return Picture(np.repeat(unit[..., None], 3, axis=-1))
+    if kind not in ("heat", "signed"):
+        raise BadInputError(f"colors has to be 'gray', 'heat' or 'signed'; got {kind!r}.")
+    return heats(patch, signed=kind == "signed")[0]
+
+
+def _patches(
+    drawn: Sequence[Tile], titles: Sequence[str], signs: Sequence[str], side: float, space: float
+) -> tuple[Figure, list[Axes]]:
+    """Draw the squares; patches of different heights are centred on one line."""
+    widths = [math.floor(tile.shape[1] * side * 2) / 2 for tile in drawn]
+    tall = max(tile.shape[0] for tile in drawn) * side
+    texts = [wrap(text, w + space / 2) for text, w in zip(titles, widths, strict=True)]
+    head = tiles.heading(texts)
+    figure = Figure(math.ceil(sum(widths) + space * (len(drawn) - 1)), math.ceil(head + tall))
+    axes, left = [], 0.0
+    for tile, w, text, sign in zip(drawn, widths, texts, [*signs, ""], strict=True):
+        high = math.floor(tile.shape[0] * side * 2) / 2
+        top = head + math.floor(tall - high) / 2
+        axes.append(tiles.draw(figure, tile, left, top, w, high))
+        tiles.frame(axes[-1])
+        figure.write(left, top - 7, text)
+        figure.write(left + w + space / 2, head + tall / 2, sign, size=20, ha="center", middle=True)
+        left += w + space
+    return figure, axes
+
+
+def _numbers(axes: Axes, patch: Tensor, tile: Tile, fmt: str, side: float) -> None:
+    rows, columns = tile.shape
+    colors = tile.pixels(rows, columns)
+    for r in range(rows):
+        for c in range(columns):
+            numbers = [patch[r, c]] if patch.ndim == 2 else list(patch[:, r, c])
+            text = "\n".join(_minus(format(number.item(), fmt)) for number in numbers)
+            size = min(
+                13.0,
+                side * (0.36 if len(numbers) == 1 else 0.25),
+                side * 1.75 / max(map(len, text.split("\n"))),
+            )
+            axes.text(
+                c,
+                r,
+                text,
+                ha="center",
+                va="center",
+                color=ink_on(colors[r, c]),
+                fontproperties=font(size),
+                linespacing=1.0,
+                parse_math=False,
+            )
+
+
+def ink_on(color: np.ndarray) -> str:
+    """Return black or white, whichever reads better on a colour (3,) in [0, 1]."""
+    linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+    return "#111111" if float(linear @ (0.2126, 0.7152, 0.0722)) > 0.18 else "#ffffff"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _outline(axes: Axes, square: Mark) -> None:
+    r, c, height, width = square
+    box = Rectangle(
+        (c - 0.5, r - 0.5), width, height, fill=False, edgecolor=COLORS[1], linewidth=2.2, clip_on=False
+    )
+    axes.add_patch(box)

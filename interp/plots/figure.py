@@ -1,0 +1,154 @@
+"""The sheet that every picture is drawn on: sizes in CSS pixels, two dots a pixel, no ground, ink for light and dark.
+
+All pictures of a page share one text size because every figure says how wide it is shown: a picture that is narrower
+than the column is not enlarged to fill it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import textwrap
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.font_manager import FontProperties, fontManager
+
+from interp.errors import BadInputError
+from interp.image import replacing
+
+TEXT_WIDTH = 704  # the text column of a page
+PAGE_WIDTH = 984  # what a wide figure may take
+DOTS = 2  # device pixels in a CSS pixel
+GAP = 10
+TEXT_SIZE = 13
+LINE = 17  # height of one line of text
+
+# The grey in the middle between white and the dark theme's #121212: 4.3 to 1 on both.
+INK = "#7a7a7a"
+# Told apart by readers with any colour vision, at least 3 to 1 on both grounds.
+COLORS = ("#2f83c5", "#d2691e", "#23946f", "#b05fa5", "#8f8420", "#c9515b")
+
+_FONT_PACKAGE = "font_source_sans_pro"
+_CHARACTER = 0.47  # mean width of a letter in ems
+
+
+class Figure(MatplotlibFigure):
+    """A picture as a value: a matplotlib figure without pyplot, shown by notebooks at two dots a pixel.
+
+    Args:
+        width, height: size on the page in CSS pixels.
+    """
+
+    def __init__(self, width: float, height: float) -> None:
+        if not (1 <= width <= 4000 and 1 <= height <= 20000):
+            raise BadInputError(
+                f"A figure of {width:g} x {height:g} pixels is not usable; draw fewer or more things."
+            )
+        self.width, self.height = round(width), round(height)
+        # The small excess keeps the size in dots from being rounded down.
+        inches = (self.width / 100 + 1e-7, self.height / 100 + 1e-7)
+        super().__init__(figsize=inches, dpi=100 * DOTS, facecolor="none", edgecolor="none")
+        FigureCanvasAgg(self)
+
+    def place(self, left: float, top: float, width: float, height: float) -> Axes:
+        """Return new axes without frame or ticks at a place in CSS pixels, counted from the upper left corner."""
+        bottom = self.height - top - height
+        rectangle = (left / self.width, bottom / self.height, width / self.width, height / self.height)
+        axes = self.add_axes(rectangle, facecolor="none")
+        axes.set_axis_off()
+        return axes
+
+    def write(
+        self,
+        left: float,
+        top: float,
+        text: str,
+        *,
+        size: float = TEXT_SIZE,
+        middle: bool = False,
+        **style: Any,
+    ) -> None:
+        """Write text at a place in CSS pixels: `top` is the baseline of its last line, or its middle.
+
+        `style` goes to `matplotlib.figure.Figure.text`.
+        """
+        parts = text.split("\n")
+        last = top + 0.34 * size + LINE * (len(parts) - 1) / 2 if middle else top
+        for number, part in enumerate(reversed(parts)):
+            y = 1 - (last - LINE * number) / self.height
+            settings = {"color": INK, "va": "baseline", "ha": "left", **style}
+            self.text(left / self.width, y, part, fontproperties=font(size), parse_math=False, **settings)
+
+    def png(self) -> bytes:
+        """Return the picture as the bytes of a PNG file with a transparent ground."""
+        buffer = io.BytesIO()
+        _agg(self).print_png(buffer, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def pixels(self) -> np.ndarray:
+        """Return the picture as bytes (2 height, 2 width, 4), RGBA."""
+        canvas = _agg(self)
+        canvas.draw()
+        return np.array(canvas.buffer_rgba())
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture to a PNG file; it appears whole or not at all."""
+        path = Path(path)
+        if path.suffix.lower() != ".png":
+            raise BadInputError(f"Figures are saved as .png; {path.name!r} asks for another format.")
+        with replacing(path) as temporary:
+            temporary.write_bytes(self.png())
+        return path
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        # The width alone: with both, a narrow screen would squeeze the picture.
+        return self.png(), {"width": self.width}
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Take precedence over the rendering that notebooks have for every matplotlib figure."""
+        png, metadata = self._repr_png_()
+        return {"image/png": png, "text/plain": repr(self)}, {"image/png": metadata}
+
+    def __repr__(self) -> str:
+        return f"<Figure {self.width} x {self.height}>"
+
+
+def _agg(figure: Figure) -> Any:
+    """Return the canvas; matplotlib has not typed its methods."""
+    return figure.canvas
+
+
+def font(size: float = TEXT_SIZE, *, bold: bool = False) -> FontProperties:
+    """Return the font of all labels; `size` in CSS pixels."""
+    return FontProperties(family=_FAMILIES, size=size * 0.72, weight="semibold" if bold else "normal")
+
+
+def _register_font() -> list[str]:
+    """Make Source Sans known to matplotlib; DejaVu, which matplotlib carries, fills in missing signs."""
+    package = find_spec(_FONT_PACKAGE)
+    if package is None or package.origin is None:
+        return ["DejaVu Sans"]
+    folder = Path(package.origin).parent / "files"
+    for style in ("Regular", "Semibold", "It"):
+        fontManager.addfont(folder / f"SourceSansPro-{style}.ttf")
+    return ["Source Sans Pro", "DejaVu Sans"]
+
+
+_FAMILIES = _register_font()
+
+
+def wrap(text: str, width: float, *, size: float = TEXT_SIZE) -> str:
+    """Break text into lines of about `width` CSS pixels; breaks that are there stay."""
+    letters = max(4, int(width / (size * _CHARACTER)))
+    return "\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n"))
+
+
+def lines(text: str) -> int:
+    """Return the number of lines of a text; none for the empty text."""
+    return text.count("\n") + 1 if text else 0

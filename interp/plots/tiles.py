@@ -1,0 +1,214 @@
+"""What a picture is made of: tiles that know their colours, and two ways to lay them out, in a row and in a grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from PIL import Image as PILImage
+
+from interp.errors import BadInputError
+from interp.plots.figure import DOTS, GAP, INK, LINE, Figure, lines, wrap
+
+HEAT = matplotlib.colormaps["viridis"]
+SIGNED = matplotlib.colormaps["RdBu_r"]
+CRISP_BELOW = 64  # sides shorter than this are shown as squares, longer ones as smooth pictures
+TALLEST = 420
+
+
+class Tile(Protocol):
+    """Something that fills a rectangle."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the values behind it."""
+
+    def pixels(self, height: int, width: int) -> np.ndarray:
+        """Return colours (height, width, 3) in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Colours (H, W, 3) in [0, 1]."""
+
+    values: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.values.shape[0], self.values.shape[1]
+
+    def pixels(self, height: int, width: int) -> np.ndarray:
+        channels = [
+            resample(self.values[..., c], height, width, smooth=PILImage.Resampling.LANCZOS) for c in range(3)
+        ]
+        clipped: np.ndarray = np.clip(np.stack(channels, axis=-1), 0, 1)
+        return clipped
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Values (H, W) between `low` and `high`, drawn in viridis, or in red and blue around 0."""
+
+    values: np.ndarray
+    low: float
+    high: float
+    signed: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.values.shape[0], self.values.shape[1]
+
+    def pixels(self, height: int, width: int) -> np.ndarray:
+        # Values are enlarged, not colours: every colour that is seen lies on the map.
+        values = resample(self.values, height, width, smooth=PILImage.Resampling.BILINEAR)
+        colored: np.ndarray = (SIGNED if self.signed else HEAT)(self.unit(values))[..., :3]
+        return colored
+
+    def unit(self, values: np.ndarray) -> np.ndarray:
+        """Return values scaled so that `low` is 0 and `high` is 1."""
+        return np.clip((values - self.low) / max(self.high - self.low, 1e-30), 0, 1)
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Heat over a photograph: its brightness stays visible below the colours."""
+
+    picture: Picture
+    heat: Heat
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.picture.shape
+
+    def pixels(self, height: int, width: int) -> np.ndarray:
+        photograph = self.picture.pixels(height, width)
+        values = resample(self.heat.values, height, width, smooth=PILImage.Resampling.BICUBIC, crisp_below=0)
+        gray = (photograph @ (0.299, 0.587, 0.114))[..., None]
+        colored = HEAT(self.heat.unit(values))[..., :3]
+        # Where nothing is hot the photograph shows, where much is it shines through.
+        opacity = 0.2 + 0.5 * self.heat.unit(values)[..., None]
+        mixed: np.ndarray = (1 - opacity) * gray + opacity * colored
+        return mixed
+
+
+def resample(
+    values: np.ndarray,
+    height: int,
+    width: int,
+    *,
+    smooth: PILImage.Resampling,
+    crisp_below: int = CRISP_BELOW,
+) -> np.ndarray:
+    """Resize values (H, W): small ones to crisp squares of equal size, large ones smoothly."""
+    rows, columns = values.shape
+    if (rows, columns) == (height, width):
+        return values
+    if min(rows, columns) < crisp_below and height >= rows and width >= columns:
+        # A whole multiple first, then the mean over areas: squares stay equal where the factor is not whole.
+        values = values.repeat(math.ceil(height / rows), axis=0).repeat(math.ceil(width / columns), axis=1)
+        smooth = PILImage.Resampling.BOX
+    picture = PILImage.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    return np.asarray(picture.resize((width, height), smooth))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Layout
+
+
+def draw(figure: Figure, tile: Tile, left: float, top: float, width: float, height: float) -> Axes:
+    """Draw a tile dot by dot; the coordinates of the axes are those of its values, 0 in the middle of the first."""
+    axes = figure.place(left, top, width, height)
+    rows, columns = tile.shape
+    colors = tile.pixels(round(height * DOTS), round(width * DOTS))
+    extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
+    axes.imshow(
+        (colors * 255).round().astype(np.uint8), extent=extent, interpolation="nearest", aspect="auto"
+    )
+    if isinstance(tile, Heat) and tile.signed:
+        frame(axes)
+    return axes
+
+
+def frame(axes: Axes) -> None:
+    """Draw a hairline around a tile that may be white, so that it does not dissolve in the page."""
+    axes.set_axis_on()
+    axes.tick_params(length=0, labelleft=False, labelbottom=False)
+    axes.spines[:].set(color=INK, linewidth=0.36, alpha=0.6)
+
+
+def row(tiles: Sequence[Tile], titles: Sequence[str] | None, *, width: float, height: float | None) -> Figure:
+    """Lay tiles side by side at one height, as high as the width allows and at most `height`."""
+    texts = check_titles(titles, len(tiles))
+    shapes = [tile.shape[1] / tile.shape[0] for tile in tiles]
+    room = width - GAP * (len(tiles) - 1)
+    side = min(room / sum(shapes), height or TALLEST)
+    widths = [_snap(side * shape) for shape in shapes]
+    texts = [wrap(text, w) for text, w in zip(texts, widths, strict=True)]
+    head = heading(texts)
+    figure = Figure(math.ceil(sum(widths) + GAP * (len(tiles) - 1)), math.ceil(head + _snap(side)))
+    left = 0.0
+    for tile, text, w in zip(tiles, texts, widths, strict=True):
+        draw(figure, tile, left, head, w, _snap(side))
+        figure.write(left, head - 7, text)
+        left += w + GAP
+    return figure
+
+
+def grid(
+    tiles: Sequence[Tile],
+    titles: Sequence[str] | None,
+    *,
+    columns: int,
+    width: float,
+    row_titles: Sequence[str] | None = None,
+    largest: float = TALLEST,
+) -> Figure:
+    """Lay tiles in rows of `columns` cells of one size; a tile of another shape keeps it inside its cell."""
+    columns = min(columns, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    texts = check_titles(titles, len(tiles))
+    sides = check_titles(row_titles, rows, what="row titles")
+    margin = max((_text_width(text) for text in sides), default=0) + (GAP if row_titles else 0)
+    cell = _snap(min((width - margin - GAP * (columns - 1)) / columns, largest))
+    tall = _snap(cell * max(tile.shape[0] / tile.shape[1] for tile in tiles))
+    texts = [wrap(text, cell) for text in texts]
+    heads = [heading(texts[start : start + columns]) for start in range(0, len(tiles), columns)]
+    tops = [sum(heads[: r + 1]) + r * (tall + GAP) for r in range(rows)]
+    figure = Figure(math.ceil(margin + columns * (cell + GAP) - GAP), math.ceil(tops[-1] + tall))
+    for number, tile in enumerate(tiles):
+        left, top = margin + (number % columns) * (cell + GAP), tops[number // columns]
+        draw(figure, tile, left, top, cell, _snap(cell * tile.shape[0] / tile.shape[1]))
+        figure.write(left, top - 7, texts[number])
+    for text, top in zip(sides, tops, strict=True):
+        figure.write(margin - GAP, top + tall / 2, text, ha="right", middle=True)
+    return figure
+
+
+def heading(texts: Sequence[str]) -> float:
+    """Return the height that titles need above their tiles."""
+    highest = max((lines(text) for text in texts), default=0)
+    return highest * LINE + 8 if highest else 0
+
+
+def check_titles(titles: Sequence[str] | None, count: int, *, what: str = "titles") -> list[str]:
+    """Return `count` titles, empty ones for None."""
+    if titles is None:
+        return [""] * count
+    if isinstance(titles, str) or len(titles) != count:
+        given = "one string" if isinstance(titles, str) else str(len(titles))
+        raise BadInputError(f"{count} {what} are needed, one for each; got {given}.")
+    return [str(title) for title in titles]
+
+
+def _text_width(text: str) -> float:
+    return max((len(line) for line in text.split("\n")), default=0) * 6.4
+
+
+def _snap(length: float) -> float:
+    """Return a length that is a whole number of dots."""
+    return max(1.0, math.floor(length * DOTS + 1e-6)) / DOTS
