@@ -1,0 +1,141 @@
+"""The look of the pages: what is added to each article once Sphinx has written it.
+
+A chapter gets a byline, the contents of the page beside its beginning, and an appendix (references, how to cite).
+Pictures load lazily at the size they were made for; live figures share their scripts and keep their pictures in files.
+"""
+
+from __future__ import annotations
+
+import datetime
+import html
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import launch
+import live_figures
+import pictures
+from bs4 import BeautifulSoup, Tag
+from cited import cited_works
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx.application import Sphinx
+
+import interp
+
+ROOT = Path(__file__).resolve().parents[2]
+# Style sheets that a page needs; those of the theme's ancestors and of extensions are replaced by book.css.
+STYLE_SHEETS = ("book.css", "katex")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("config-inited", live_figures.add_scripts)
+    app.connect("html-page-context", finish, priority=950)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
+    """Rewrite the body of one page and say which style sheets and scripts it needs."""
+    page = BeautifulSoup(context.get("body") or "", "html.parser")
+    context["live_scripts"] = live_figures.share(app, pagename, page)
+    context["style_sheets"] = [
+        sheet for sheet in context["css_files"] if _is_needed(sheet, context["live_scripts"])
+    ]
+    pictures.settle(app, page)
+    _wrap_tables(page)
+    if doctree is not None and pagename != app.config.root_doc:
+        _dress(app, pagename, page, context)
+    context["body"] = str(page)
+
+
+def _is_needed(sheet: Any, live_scripts: list[str]) -> bool:
+    name = str(getattr(sheet, "filename", sheet))
+    return any(part in name for part in STYLE_SHEETS) or ("live.css" in name and bool(live_scripts))
+
+
+def _wrap_tables(page: BeautifulSoup) -> None:
+    """Let a wide table scroll by itself, also by keyboard, so that the page never scrolls sideways."""
+    for table in page.find_all("table"):
+        table.wrap(page.new_tag("div", attrs={"class": "table-wrap", "tabindex": "0", "role": "region"}))
+        table.parent["aria-label"] = table.caption.get_text(" ", strip=True) if table.caption else "Table"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Byline, contents, appendix
+
+
+def _dress(app: Sphinx, pagename: str, page: BeautifulSoup, context: dict[str, Any]) -> None:
+    title = page.find("h1")
+    if title is None:
+        return
+    runs = _run_time(app, pagename)
+    appendix = _references(app, pagename, page)
+    if runs is not None:
+        _insert_after(title, _byline(app, pagename, context, runs) + _contents(context))
+        appendix += _how_to_cite(app, title)
+    if appendix:
+        page.append(
+            BeautifulSoup(
+                f'<section class="appendix" aria-label="Appendix">{appendix}</section>', "html.parser"
+            )
+        )
+
+
+def _insert_after(tag: Tag, markup: str) -> None:
+    for node in reversed(BeautifulSoup(markup, "html.parser").contents):
+        tag.insert_after(node)
+
+
+def _byline(app: Sphinx, pagename: str, context: dict[str, Any], seconds: float) -> str:
+    entries = {
+        "Authors": html.escape(app.config.author),
+        "Published": f"{_changed(app.env.doc2path(pagename)):%B %-d, %Y}",
+        "Version": f"{html.escape(interp.__version__)}, computed in {seconds:.0f} s",
+        "Run it": launch.links(app, pagename, context),
+    }
+    cells = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in entries.items() if text)
+    return f'<dl class="byline">{cells}</dl>'
+
+
+def _run_time(app: Sphinx, pagename: str) -> float | None:
+    """Return the seconds that the cells of the page took; None for a page without cells."""
+    data = NbMetadataCollector.get_exec_data(app.env, pagename) or {}
+    return data.get("runtime")
+
+
+def _contents(context: dict[str, Any]) -> str:
+    toc = context.get("toc") if context.get("display_toc") else ""
+    return f'<nav class="here" aria-label="On this page"><p>On this page</p>{toc}</nav>' if toc else ""
+
+
+def _references(app: Sphinx, pagename: str, page: BeautifulSoup) -> str:
+    works = cited_works(app, pagename, page)
+    items = "".join(
+        f'<li class="cited" id="cited-{html.escape(key)}">{text}</li>' for key, text in works.items()
+    )
+    return f'<h2 id="cited">References</h2><ol>{items}</ol>' if items else ""
+
+
+def _how_to_cite(app: Sphinx, title: Tag) -> str:
+    year = _changed(str(ROOT / "pyproject.toml")).year
+    name, book = html.escape(_plain(title)), html.escape(app.config.html_title)
+    text = f"{html.escape(app.config.author)}, “{name}”, in <em>{book}</em>, version {interp.__version__}, {year}."
+    reuse = (
+        "Text, code and the pictures that the code made are under the MIT License; photographs carry the licenses "
+        "named where they are introduced."
+    )
+    return f"<h2>How to cite</h2><p>{text}</p><h2>Reuse</h2><p>{reuse}</p>"
+
+
+def _plain(title: Tag) -> str:
+    return "".join(
+        text for text in title.find_all(string=True) if "headerlink" not in (text.parent.get("class") or [])
+    )
+
+
+@lru_cache
+def _changed(path: str) -> datetime.date:
+    """Return the day of the last commit that touched the file; today, where git does not know."""
+    command = ["git", "log", "-1", "--format=%cs", "--", path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return datetime.date.fromisoformat(done.stdout.strip()) if done.stdout.strip() else datetime.date.today()

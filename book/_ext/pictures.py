@@ -1,0 +1,41 @@
+"""Pictures on the pages: lazy, at the size they were made for, and never without words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bs4 import BeautifulSoup, Tag
+from PIL import Image
+from sphinx.application import Sphinx
+
+SHARP = 150  # dots per inch from which a PNG counts as made at two pixels a point
+
+
+def settle(app: Sphinx, page: BeautifulSoup) -> None:
+    """Give every picture of the page its width and height, and load all but the first lazily."""
+    for number, picture in enumerate(page.find_all("img")):
+        if number:
+            picture["loading"] = "lazy"
+        picture["decoding"] = "async"
+        _set_size(app, picture)
+
+
+def _set_size(app: Sphinx, picture: Tag) -> None:
+    """Reserve the place of a picture, so that nothing moves when it arrives; a 2x PNG takes half of its pixels."""
+    file = _file(app, str(picture.get("src", "")))
+    if file is None or picture.has_attr("width") or file.suffix == ".svg":
+        return
+    with Image.open(file) as opened:
+        width, height = opened.size
+        scale = 2 if min(opened.info.get("dpi", (72, 72))) >= SHARP else 1
+    picture["width"], picture["height"] = str(round(width / scale)), str(round(height / scale))
+
+
+def _file(app: Sphinx, source: str) -> Path | None:
+    """Find the file of a picture; those of cells and chapters reach _images only after the pages are written."""
+    name = source.rsplit("/", 1)[-1]
+    origins = {target: origin for origin, target in app.builder.images.items()}
+    for file in (Path(app.srcdir, origins.get(name, "?")), Path(app.outdir, "_images", name)):
+        if file.is_file():
+            return file
+    return None

@@ -1,0 +1,112 @@
+// What every page can do beyond plain HTML: choose the theme, close the menu, copy code, enlarge a picture, peek at a
+// reference. Without this script all of the text, code and pictures are still there.
+(() => {
+  const $ = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const make = (tag, props = {}) => Object.assign(document.createElement(tag), props);
+
+  // ---- theme: auto, light, dark ----
+  const root = document.documentElement, modes = ["auto", "light", "dark"], theme = document.querySelector(".theme");
+  const setTheme = (mode) => {
+    if (mode === "auto") delete root.dataset.theme; else root.dataset.theme = mode;
+    theme.textContent = mode[0].toUpperCase() + mode.slice(1);
+    theme.setAttribute("aria-label", `Colors: ${mode}. Press to change.`);
+  };
+  theme.hidden = false;
+  setTheme(root.dataset.theme || "auto");
+  theme.addEventListener("click", () => {
+    const mode = modes[(modes.indexOf(root.dataset.theme || "auto") + 1) % 3];
+    try { localStorage.setItem("theme", mode === "auto" ? "" : mode); } catch { /* the choice holds for this page */ }
+    setTheme(mode);
+  });
+
+  // ---- menu: Escape or a click elsewhere closes it ----
+  const menu = document.querySelector(".menu");
+  document.addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { menu.open = false; menu.querySelector("summary").focus(); }
+  });
+
+  // ---- copy ----
+  for (const block of $("div.highlight")) {
+    const button = make("button", { type: "button", className: "copy", textContent: "Copy" });
+    button.addEventListener("click", async () => {
+      const lines = $(".gp", block).length ? block.querySelector("pre").textContent.replace(/^(>>>|\.\.\.) ?/gm, "")
+        : block.querySelector("pre").textContent;
+      try { await navigator.clipboard.writeText(lines); button.textContent = "Copied"; } catch { button.textContent = "Not allowed"; }
+      button.classList.add("done");
+      setTimeout(() => { button.textContent = "Copy"; button.classList.remove("done"); }, 1600);
+    });
+    block.append(button);
+  }
+
+  // ---- enlarge a picture ----
+  const zoom = (picture) => {
+    const dialog = make("dialog", { className: "zoom" });
+    dialog.setAttribute("aria-label", picture.alt || "Picture");
+    const large = make("img", { src: picture.currentSrc || picture.src, alt: picture.alt });
+    const grow = Math.min(innerWidth * .96 / picture.naturalWidth, innerHeight * .8 / picture.naturalHeight);
+    large.style.width = `${picture.naturalWidth * grow}px`;
+    const caption = picture.closest("figure")?.querySelector("figcaption p");
+    const close = make("button", { type: "button", className: "theme", textContent: "Close" });
+    dialog.append(close, large);
+    if (caption) { const text = caption.cloneNode(true); $(".headerlink", text).forEach((link) => link.remove()); dialog.append(text); }
+    dialog.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => { dialog.remove(); picture.focus(); });
+    document.body.append(dialog);
+    dialog.showModal();
+  };
+  for (const picture of $("article figure img, article .output img")) {
+    if (picture.closest("a, button, .live")) continue;
+    picture.classList.add("zoomable");
+    picture.tabIndex = 0;
+    picture.setAttribute("role", "button");
+    picture.setAttribute("aria-label", `${picture.alt} (press to enlarge)`);
+    picture.addEventListener("click", () => zoom(picture));
+    picture.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); zoom(picture); }
+    });
+  }
+
+  // ---- peek: what a citation, a footnote or a figure number points to ----
+  let box = null, later = 0;
+  const hide = () => { box?.remove(); box = null; };
+  const hideSoon = () => { clearTimeout(later); later = setTimeout(hide, 400); };
+  const target = (link) => {
+    const url = new URL(link.href);
+    if (url.pathname !== location.pathname || url.hash.length < 2) return null;
+    const found = document.getElementById(decodeURIComponent(url.hash.slice(1)));
+    return found?.matches("figure, aside.footnote, .cited, .math, .admonition") ? found
+      : found?.querySelector(":scope > figure, :scope > .math") || null;
+  };
+  const show = (link) => {
+    clearTimeout(later);
+    const found = target(link);
+    if (!found || box?.link === link) return;
+    hide();
+    box = make("div", { className: "peek", id: "peek", link });
+    box.setAttribute("role", "note");
+    const copy = found.cloneNode(true);
+    $("[id]", copy).concat(copy).forEach((node) => node.removeAttribute("id"));
+    $("script, button, input, .copy, .controls", copy).forEach((node) => node.remove());
+    $("[tabindex]", copy).forEach((node) => { node.removeAttribute("tabindex"); node.removeAttribute("role"); });
+    $("img", copy).forEach((node) => { node.loading = "eager"; });
+    box.append(...(copy.matches("figure, .math") ? [copy] : copy.childNodes));
+    document.body.append(box);
+    const at = link.getBoundingClientRect(), text = document.querySelector("article").getBoundingClientRect();
+    const left = Math.max(16, Math.min(text.left, innerWidth - box.offsetWidth - 16));
+    const above = at.bottom + box.offsetHeight + 12 > innerHeight && at.top > box.offsetHeight + 60;
+    box.style.left = `${left + scrollX}px`;
+    box.style.top = `${scrollY + (above ? at.top - box.offsetHeight - 8 : at.bottom + 8)}px`;
+    box.addEventListener("pointerenter", () => clearTimeout(later));
+    box.addEventListener("pointerleave", hideSoon);
+    link.setAttribute("aria-describedby", "peek");
+  };
+  for (const link of $("article a[href*='#']:not(.headerlink)")) {
+    if (link.closest(".here, .backrefs, .backlink") || !target(link)) continue;
+    link.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") show(link); });
+    link.addEventListener("pointerleave", hideSoon);
+    link.addEventListener("focus", () => show(link));
+    link.addEventListener("blur", () => { link.removeAttribute("aria-describedby"); hideSoon(); });
+  }
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+})();
