@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST_NAME = 200  # a longer one is a mistake or an attack; comparing it with all names would take minutes
+
 
 class InterpError(Exception):
     """The base of all errors that this package raises on purpose."""
@@ -23,18 +25,32 @@ class UnknownNameError(InterpError, LookupError):
         known: the names that exist.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, list(known)
-        super().__init__(f"There is no {kind} {name!r}. {self._advice()}")
+        shown = repr(name)
+        shown = shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}..."
+        super().__init__(f"There is no {kind} {shown}. {self._advice()}")
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, object, list[str]]]:
+        # Errors travel between processes; the default would call the constructor with the message alone.
+        return type(self), (self.kind, self.name, self.known)
 
     def _advice(self) -> str:
-        close = difflib.get_close_matches(self.name, self.known, n=5, cutoff=0.5)
-        if close:
-            return f"Closest: {', '.join(close)}."
         if not self.known:
             return "There are none."
+        close = self._close_names()
+        if close:
+            return f"Closest: {', '.join(close)}."
         shown = ", ".join(self.known[:12])
         return f"There are {len(self.known)}: {shown}{', ...' if len(self.known) > 12 else ''}."
+
+    def _close_names(self) -> list[str]:
+        if not isinstance(self.name, str) or len(self.name) > LONGEST_NAME:
+            return []
+        # Upper and lower case are the commonest slip: "Tabby", "Conv_Head".
+        lower = {name.lower(): name for name in reversed(self.known)}
+        close = difflib.get_close_matches(self.name.lower(), lower, n=5, cutoff=0.5)
+        return [lower[name] for name in close]
 
 
 class MissingExtraError(InterpError, ImportError):
@@ -47,10 +63,14 @@ class MissingExtraError(InterpError, ImportError):
     """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self.package, self.extra, self.purpose = package, extra, purpose
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed. "
             f"Install it with: pip install 'interp[{extra}]'"
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        return type(self), (self.package, self.extra, self.purpose)
 
 
 class MissingFileError(InterpError, FileNotFoundError):
