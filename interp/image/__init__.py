@@ -1,0 +1,37 @@
+"""The image convention: (N, 3, H, W), float, in [0, 1], RGB. Everything else is made into it here, or refused.
+
+A model carries its own normalization as its first layer (`Normalize`), so that no function outside has to know it.
+"""
+
+from interp.image.normalization import Normalize, Normalized
+from interp.image.reading import Source, from_pil, load
+from interp.image.tensors import (
+    MAX_PIXELS,
+    Size,
+    center_crop,
+    check,
+    from_numpy,
+    resize,
+    target_size,
+    to_numpy,
+)
+from interp.image.writing import replacing, save, to_pil
+
+__all__ = [
+    "MAX_PIXELS",
+    "Normalize",
+    "Normalized",
+    "Size",
+    "Source",
+    "center_crop",
+    "check",
+    "from_numpy",
+    "from_pil",
+    "load",
+    "replacing",
+    "resize",
+    "save",
+    "target_size",
+    "to_numpy",
+    "to_pil",
+]

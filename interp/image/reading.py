@@ -1,0 +1,138 @@
+"""Read image files and Pillow images as tensors; files are hostile input."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import IO
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from PIL import ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from interp.errors import BadInputError, DamagedFileError, MissingFileError
+from interp.image.tensors import MAX_PIXELS, Size, from_numpy, resize, target_size
+
+# Others that Pillow knows are left out: some are drawn by outside programs (EPS), none is common for photographs.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+Source = str | os.PathLike[str] | IO[bytes] | PILImage.Image
+
+
+def load(source: Source, size: Size | None = None) -> Tensor:
+    """Read one image as a tensor (1, 3, H, W) in [0, 1].
+
+    Orientation in EXIF is applied, palettes and grey are made RGB, 16 bits are scaled, and transparency is laid on
+    white. An animation gives its first frame.
+
+    Args:
+        source: a path, an open binary file, or a Pillow image.
+        size: (height, width) to resize to, or one number for the shorter side; None leaves the image as it is.
+
+    Raises:
+        MissingFileError: there is no such file.
+        DamagedFileError: the file is no image, or it is cut short.
+        BadInputError: the image has more than 89 million pixels or NaN, or the source is of another kind.
+    """
+    tensor = _read(source)
+    return tensor if size is None else resize(tensor, target_size(tensor, size)).clamp(0, 1)
+
+
+def from_pil(picture: PILImage.Image) -> Tensor:
+    """Turn a Pillow image of any mode into a tensor (1, 3, H, W) in [0, 1]."""
+    deep = picture.mode.startswith(("I", "F"))
+    top = _deep_top(picture) if deep else 255.0
+    picture = _upright(picture)
+    return _from_deep_gray(picture, top) if deep else from_numpy(np.asarray(_rgb_on_white(picture)))
+
+
+def _read(source: Source) -> Tensor:
+    name = repr(str(getattr(source, "filename", getattr(source, "name", source))))
+    try:
+        with _open(source) as picture:
+            _check_pixels(picture)
+            picture.load()
+            return from_pil(picture)
+    except BadInputError as error:
+        raise BadInputError(f"{name}: {error}") from error
+    except FileNotFoundError as error:
+        raise MissingFileError(f"There is no file {name}. Check the path.") from error
+    except IsADirectoryError as error:
+        raise BadInputError(f"{name} is a folder. Name one image in it.") from error
+    except (PILImage.DecompressionBombError, PILImage.DecompressionBombWarning) as error:
+        raise BadInputError(f"{name} is too large to be decoded safely: {error}") from error
+    except UnidentifiedImageError as error:
+        raise DamagedFileError(f"{name} is not an image in the formats {', '.join(_readable())}.") from error
+    except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
+        raise DamagedFileError(
+            f"{name} cannot be read as an image, it may be cut short: {error}. Get the file again."
+        ) from error
+
+
+def _open(source: Source) -> contextlib.AbstractContextManager[PILImage.Image]:
+    if isinstance(source, PILImage.Image):
+        return contextlib.nullcontext(source)  # it stays open, it is not ours
+    if isinstance(source, str | os.PathLike) or hasattr(source, "read"):
+        return PILImage.open(source, formats=_readable())
+    raise BadInputError(
+        f"A path, an open binary file or a Pillow image is needed, not {type(source).__name__}. "
+        "image.from_numpy takes arrays; a tensor needs no loading."
+    )
+
+
+def _readable() -> list[str]:
+    PILImage.init()
+    return [name for name in FORMATS if name in PILImage.OPEN]
+
+
+def _check_pixels(picture: PILImage.Image) -> None:
+    if picture.width * picture.height > MAX_PIXELS:
+        raise BadInputError(
+            f"{picture.width} x {picture.height} pixels are more than {MAX_PIXELS:,}. Make the image smaller first."
+        )
+
+
+def _upright(picture: PILImage.Image) -> PILImage.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # damaged metadata: the pixels are good, and nothing says how to turn them
+        return picture
+
+
+def _rgb_on_white(picture: PILImage.Image) -> PILImage.Image:
+    picture = picture.convert("LA") if picture.mode == "La" else picture
+    try:
+        if "transparency" not in picture.info and not {"A", "a"} & set(picture.getbands()):
+            return picture.convert("RGB")
+        layer = picture.convert("RGBA")
+    except ValueError as error:
+        raise BadInputError(f"An image of the mode {picture.mode} cannot be made RGB: {error}.") from error
+    white = PILImage.new("RGBA", layer.size, "white")
+    return PILImage.alpha_composite(white, layer).convert("RGB")
+
+
+def _from_deep_gray(picture: PILImage.Image, top: float) -> Tensor:
+    """Scale 16-bit or floating-point grey to [0, 1]; Pillow's own conversion would clip it to white."""
+    values = np.asarray(picture).astype(np.float32) / np.float32(top)
+    return torch.from_numpy(values).expand(1, 3, *values.shape).contiguous()
+
+
+def _deep_top(picture: PILImage.Image) -> float:
+    """Return what counts as white: 65535 for 16 bits; the wider modes do not say, so the values decide."""
+    values = np.asarray(picture)
+    if not np.isfinite(values).all():
+        raise BadInputError("The image holds NaN or infinite values. Mend the file, or replace them.")
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if low < 0 or high > 65535:
+        raise BadInputError(
+            f"Grey values of the mode {picture.mode} have to be in [0, 65535]; these are in [{low:.4g}, {high:.4g}]. "
+            "Scale them first."
+        )
+    if (
+        picture.mode.startswith("I;16")
+        or high > 255
+        or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
+    ):
+        return 65535.0
+    return 1.0 if picture.mode == "F" and high <= 1 else 255.0

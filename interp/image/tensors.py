@@ -1,0 +1,144 @@
+"""Check, resize and convert tensors of images."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp.errors import BadInputError
+
+# Pillow's own limit, above which a file may be a decompression bomb; as a float tensor it takes 1 GB.
+MAX_PIXELS = 89_478_485
+Size = int | tuple[int, int]
+
+
+def check(images: Tensor) -> Tensor:
+    """Return the images unchanged if they follow the convention, and explain what does not otherwise.
+
+    Args:
+        images: (N, 3, H, W), floating point, finite, in [0, 1] up to a rounding error of 1e-3.
+
+    Raises:
+        BadInputError: type, shape, dtype or range is another; the message says how to mend it.
+    """
+    check_type(images)
+    _check_shape(tuple(images.shape))
+    low, high = (value.item() for value in torch.aminmax(images.detach()))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise BadInputError("The images hold NaN or infinite values; every value has to be in [0, 1].")
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise BadInputError(
+            f"Image values have to be in [0, 1]; these are in [{low:.3g}, {high:.3g}]. {_range_advice(low)}"
+        )
+    return images
+
+
+def _range_advice(low: float) -> str:
+    if low >= 0:
+        return "Divide bytes by 255."
+    return "They look normalized already: pass them as they were before, the model normalizes them itself."
+
+
+def check_type(images: object) -> None:
+    """Refuse what is no tensor, and tensors of whole numbers."""
+    if not isinstance(images, Tensor):
+        raise BadInputError(
+            f"A tensor (N, 3, H, W) in [0, 1] is needed, not {type(images).__name__}. "
+            "image.load reads a file or a Pillow image, image.from_numpy an array."
+        )
+    if not images.is_floating_point():
+        raise BadInputError(
+            f"Images have to be floating point in [0, 1]; these are {images.dtype}. "
+            "For bytes: images.float() / 255."
+        )
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) == 4 and shape[1] == 3 and min(shape) > 0:
+        return
+    advice = "Check how the batch was made."
+    if 0 in shape:
+        advice = "The batch is empty."
+    elif len(shape) == 3 and shape[0] == 3:
+        advice = "For one image: images[None]."
+    elif len(shape) == 4 and shape[3] == 3:
+        advice = "The channels come last: images.permute(0, 3, 1, 2)."
+    elif len(shape) == 4 and shape[1] == 1:
+        advice = "For grey: images.expand(-1, 3, -1, -1)."
+    elif len(shape) == 4 and shape[1] == 4:
+        advice = "For RGBA: images[:, :3], or image.load, which lays transparency on white."
+    raise BadInputError(f"Images have to have the shape (N, 3, H, W); these have {shape}. {advice}")
+
+
+def resize(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize maps (N, H, W) or images (N, C, H, W) bilinearly to (height, width).
+
+    Making smaller averages over the pixels that fall together (antialiasing).
+    """
+    if values.ndim not in (3, 4):
+        raise BadInputError(f"Maps (N, H, W) or images (N, C, H, W) are needed, not {tuple(values.shape)}.")
+    if tuple(values.shape[-2:]) == tuple(size):
+        return values
+    four = values if values.ndim == 4 else values[:, None]
+    smaller = size[0] < four.shape[-2] or size[1] < four.shape[-1]
+    out = F.interpolate(four, size=tuple(size), mode="bilinear", align_corners=False, antialias=smaller)
+    return out if values.ndim == 4 else out[:, 0]
+
+
+def target_size(images: Tensor, size: Size) -> tuple[int, int]:
+    """Return (height, width) for a size given as such or as the length of the shorter side."""
+    given = (size,) if isinstance(size, int) else tuple(size) if isinstance(size, tuple | list) else ()
+    if len(given) not in (1, 2) or not all(isinstance(side, int) and side >= 1 for side in given):
+        raise BadInputError(
+            f"A size is one whole number for the shorter side or (height, width), from 1 up; got {size!r}."
+        )
+    if len(given) == 2:
+        height, width = given
+    else:
+        ratio = given[0] / min(images.shape[-2:])
+        height, width = (max(1, round(side * ratio)) for side in images.shape[-2:])
+    if height * width > MAX_PIXELS:
+        raise BadInputError(
+            f"The size {size} gives {height} x {width} pixels; at most {MAX_PIXELS:,} are made."
+        )
+    return height, width
+
+
+def center_crop(images: Tensor, size: int) -> Tensor:
+    """Resize the shorter side to `size` and cut the middle square: (N, 3, size, size)."""
+    if not isinstance(size, int):
+        raise BadInputError(f"The side of a square is one whole number; got {size!r}.")
+    images = resize(images, target_size(images, size))
+    top, left = ((side - size) // 2 for side in images.shape[-2:])
+    return images[..., top : top + size, left : left + size]
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """Turn an array (H, W, 3) or (N, H, W, 3) of bytes into a tensor (N, 3, H, W) in [0, 1]."""
+    if not isinstance(array, np.ndarray):
+        raise BadInputError(f"An array is needed, not {type(array).__name__}.")
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != 3 or array.size == 0:
+        raise BadInputError(
+            f"An array of bytes with shape (H, W, 3) or (N, H, W, 3) is needed; this one is {array.dtype} with "
+            f"shape {array.shape}. Make it RGB bytes first, or pass a tensor (N, 3, H, W) in [0, 1]."
+        )
+    batch = torch.from_numpy(np.array(array if array.ndim == 4 else array[None]))
+    return batch.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255)
+
+
+def to_numpy(images: Tensor) -> np.ndarray:
+    """Return bytes (N, H, W, 3) of images (N, 3, H, W), or of one (3, H, W), in [0, 1]; values outside are clipped.
+
+    Raises:
+        BadInputError: type or shape is another, or a value is NaN.
+    """
+    images = images[None] if isinstance(images, Tensor) and images.ndim == 3 else images
+    check_type(images)
+    _check_shape(tuple(images.shape))
+    if images.isnan().any():
+        raise BadInputError("The images hold NaN, which has no color.")
+    scaled = images.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    array: np.ndarray = scaled.permute(0, 2, 3, 1).cpu().numpy()
+    return array
