@@ -1,0 +1,198 @@
+"""Executed pages on disk: a page runs again when its code changes, or something that the code depends on.
+
+The key of a page is made of its code cells, the modules of `interp` that they import (directly or through one another),
+the files that they name and the versions of what they import. Prose, captions and alt texts are not part of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
+from myst_parser.config.main import MdParserConfig
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from interp.fingerprint import PACKAGE, fingerprint
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = 4  # older executions of one page that stay on disk
+TIMEOUT = 900  # seconds that one cell may take
+QUIET = ["--IPKernelApp.log_level=40"]  # kernels warn on the console about the way they are reached
+MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What running a page gave.
+
+    Attributes:
+        page: the file, relative to the repository.
+        outputs: a list of outputs for each code cell.
+        seconds: the wall time of all cells, without the start of the kernel.
+        when: seconds since 1970 at the end.
+        language: the kernel's `language_info`.
+    """
+
+    page: str
+    outputs: list[list[dict[str, Any]]]
+    seconds: float
+    when: float
+    language: dict[str, Any]
+
+
+def folder() -> Path:
+    """Return where executions are kept: what the variable BOOK_CACHE names, else .cache/pages in the repository."""
+    return Path(os.environ.get("BOOK_CACHE") or ROOT / ".cache" / "pages")
+
+
+def is_notebook(path: Path) -> bool:
+    """Tell whether a file is a page with code cells."""
+    return path.suffix == ".md" and is_myst_markdown_notebook(path.read_text(encoding="utf-8"))
+
+
+def read(path: Path) -> NotebookNode:
+    """Read a page as a notebook without outputs."""
+    config = MdParserConfig(enable_extensions=set(_extensions(ROOT / "_config.yml")))
+    return read_myst_markdown_notebook(path.read_text(encoding="utf-8"), config=config, path=path)
+
+
+def _extensions(config: Path) -> list[str]:
+    found = yaml.safe_load(config.read_text(encoding="utf-8"))["parse"]["myst_enable_extensions"]
+    return list(found)
+
+
+def key(notebook: NotebookNode, path: Path, *, package: Path = PACKAGE) -> str:
+    """Return the key of a page, `page-name.hash`: equal keys mean that running it would give the same.
+
+    >>> from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+    >>> def page(*cells):
+    ...     return key(new_notebook(cells=cells), Path("page.md"))
+    >>> page(new_code_cell("1")) == page(new_markdown_cell("Prose."), new_code_cell("1"))
+    True
+    >>> page(new_code_cell("1")) == page(new_code_cell("2"))
+    False
+    """
+    cells = [
+        [cell.source, "raises-exception" in cell.metadata.get("tags", [])] for cell in _code_cells(notebook)
+    ]
+    source = "\n".join(MAGIC.sub("", text) for text, _ in cells)
+    depends = fingerprint(source, folder=path.resolve().parent, package=package)
+    device = "gpu" if shutil.which("nvidia-smi") else "cpu"
+    return f"{_slug(path)}.{hashlib.sha256(json.dumps([cells, depends, device]).encode()).hexdigest()[:40]}"
+
+
+def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Running
+
+
+async def run(notebook: NotebookNode, path: Path) -> Execution:
+    """Run the code cells of a page in a fresh kernel, in the page's own folder.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed that is not tagged `raises-exception`.
+    """
+    copy = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(cell.source, metadata=_tags(cell)) for cell in _code_cells(notebook)
+        ],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    resources = {"metadata": {"path": str(path.resolve().parent)}}
+    client = NotebookClient(copy, timeout=TIMEOUT, resources=resources, extra_arguments=QUIET)
+    client.on_cell_start = _Clock()
+    await client.async_execute()
+    return Execution(
+        page=_name(path),
+        outputs=[cell.outputs for cell in copy.cells],
+        seconds=client.on_cell_start.seconds(),
+        when=time.time(),
+        language=copy.metadata.get("language_info", {}),
+    )
+
+
+def _tags(cell: NotebookNode) -> dict[str, list[str]]:
+    return {"tags": [tag for tag in cell.metadata.get("tags", []) if tag == "raises-exception"]}
+
+
+class _Clock:
+    """Starts at the first cell: the start of a kernel is not the page's time."""
+
+    def __init__(self) -> None:
+        self.start: float | None = None
+
+    def __call__(self, **_: object) -> None:
+        self.start = self.start or time.perf_counter()
+
+    def seconds(self) -> float:
+        return 0.0 if self.start is None else time.perf_counter() - self.start
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Keeping
+
+
+def load(page_key: str) -> Execution | None:
+    """Return the execution of that key, None where there is none that can be read."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return Execution(**json.loads(_file(page_key).read_text(encoding="utf-8")))
+    return None
+
+
+def save(page_key: str, execution: Execution) -> None:
+    """Keep an execution; the oldest ones of the same page go."""
+    folder().mkdir(parents=True, exist_ok=True)
+    temporary = _file(page_key).with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(asdict(execution)), encoding="utf-8")
+    os.replace(temporary, _file(page_key))
+    for path in _kept(Path(execution.page))[:-KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def fill(notebook: NotebookNode, execution: Execution) -> None:
+    """Put the outputs of an execution into a page."""
+    for count, (cell, outputs) in enumerate(
+        zip(_code_cells(notebook), execution.outputs, strict=True), start=1
+    ):
+        cell.execution_count = count
+        cell.outputs = [nbformat.from_dict(output) for output in outputs]
+    notebook.metadata["language_info"] = nbformat.from_dict(execution.language)
+
+
+def last_seconds(path: Path) -> float | None:
+    """Return how long the page took when it last ran; None where it never did."""
+    kept = _kept(path)
+    execution = load(kept[-1].stem) if kept else None
+    return execution.seconds if execution else None
+
+
+def _kept(path: Path) -> list[Path]:
+    return sorted(folder().glob(f"{_slug(path)}.*.json"), key=lambda file: file.stat().st_mtime)
+
+
+def _file(page_key: str) -> Path:
+    return folder() / f"{page_key}.json"
+
+
+def _name(path: Path) -> str:
+    path = path.resolve()
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name)
+
+
+def _slug(path: Path) -> str:
+    return re.sub(r"\W+", "-", _name(path).removesuffix(".md")).strip("-")
