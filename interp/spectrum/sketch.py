@@ -76,10 +76,11 @@ def bucket(scores: Tensor) -> Tensor:
     return _table().index_select(0, cells.flatten()).to(torch.int64).view(scores.shape)
 
 
-def count(scores: Tensor) -> Tensor:
-    """Return a histogram (C, buckets) int32 of scores (C, N)."""
-    counts = torch.zeros(scores.shape[0], buckets(), dtype=torch.int32)
-    return counts.scatter_add_(1, bucket(scores), torch.ones(1, dtype=torch.int32).expand(scores.shape))
+def count(scores: Tensor, before: Tensor | None = None) -> Tensor:
+    """Return a histogram (C, buckets) int32 of scores (C, N), added to the one before."""
+    if before is None:
+        before = torch.zeros(scores.shape[0], buckets(), dtype=torch.int32)
+    return before.scatter_add(1, bucket(scores), torch.ones(1, dtype=torch.int32).expand(scores.shape))
 
 
 def quantile(counts: Tensor, q: float) -> Tensor:

@@ -117,6 +117,8 @@ class Spectrum:
         kept = _sample(everyone, self.seed, self.sample_size)
 
         def sampled(old: Tensor, new: Tensor) -> Tensor:
+            if len(kept) == old.shape[1] and bool((kept < len(kept)).all()):
+                return old  # no new image got into the sample
             return torch.cat([old, new], dim=1)[:, kept]
 
         layers = {

@@ -55,11 +55,13 @@ def extended(units: Units, ids: Tensor, scores: Tensor, sampled: Callable[[Tenso
         scores: (C, N) float32.
         sampled: picks the columns that stay in the sample from the old and the new scores.
     """
+    rows, columns = _candidates(units, scores)
+    values, owners, level = scores[rows, columns], ids[columns], units.level[rows]
     best = [
-        _improved(list_, band, units.level, ids, scores)
-        for band, list_ in zip(BANDS, units.best, strict=True)
+        _improved(ranked, _sign(band) * values, owners, torch.where(_belongs(band, values, level), rows, -1))
+        for band, ranked in zip(BANDS, units.best, strict=True)
     ]
-    counts = units.counts + sketch.count(scores)
+    counts = sketch.count(scores, units.counts)
     return Units(torch.stack(best), counts, sampled(units.scores, scores), units.level)
 
 
@@ -78,26 +80,33 @@ def merged(parts: Sequence[Units], sample: Tensor) -> Units:
     )
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# One list
+# ------------------------------------------------------------------------------------------------------------
+# The lists
 
 
-def _improved(best: Tensor, band: str, level: Tensor, ids: Tensor, scores: Tensor) -> Tensor:
-    """Return the list of keys (C, k + 1) of one band after more scores (C, N).
+def _candidates(units: Units, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the (rows, columns) of the scores (C, N) that may get into a list.
 
-    After the first images few scores get into a list, so a comparison with its last entry sorts out most of them.
+    After the first images they are few: four comparisons with the last entries of the lists sort out the rest.
     """
-    worst, _ = keys.decode(best[:, -1])
-    unfilled = best[:, -1] == keys.EMPTY
-    candidate = _eligible(band, scores, level, _sign(band) * worst, unfilled)
-    rows, columns = candidate.nonzero(as_tuple=True)
-    if not len(rows):
-        return best
-    found = keys.encode(_sign(band) * scores[rows, columns], ids[columns])
-    changed, table = _by_row(rows, found)
-    result = best.clone()
-    result[changed] = keys.largest(torch.cat([best[changed], table], dim=1), best.shape[1])
-    return result
+    low, below, above, high = (
+        _to_beat(ranked, band, scores, units.level)[:, None]
+        for band, ranked in zip(BANDS, units.best, strict=True)
+    )
+    good = (scores >= high) | (scores <= low) | ((scores >= below) & (scores <= above))
+    rows, columns = good.nonzero(as_tuple=True)
+    return rows, columns
+
+
+def _to_beat(ranked: Tensor, band: str, scores: Tensor, level: Tensor) -> Tensor:
+    """Return the score to reach for each list (C, k + 1): its last one, or the new scores' own if it is not full."""
+    worst, _ = keys.decode(ranked[:, -1])
+    unfilled = ranked[:, -1] == keys.EMPTY
+    if bool(unfilled.any()):
+        usable = torch.where(_belongs(band, scores, level[:, None]), _sign(band) * scores, -torch.inf)
+        own = usable.topk(min(ranked.shape[1], scores.shape[1])).values
+        worst = torch.where(unfilled, own[:, -1] if own.shape[1] == ranked.shape[1] else -torch.inf, worst)
+    return _sign(band) * worst
 
 
 def _sign(band: str) -> int:
@@ -105,16 +114,23 @@ def _sign(band: str) -> int:
     return -1 if band in ("minimum", "slightly positive") else 1
 
 
-def _eligible(band: str, scores: Tensor, level: Tensor, worst: Tensor, unfilled: Tensor) -> Tensor:
-    """Return (C, N) which finite scores of a band are at least as good as the worst of the list."""
-    bound, always, level = worst[:, None], unfilled[:, None], level[:, None]
-    good = (scores <= bound if _sign(band) < 0 else scores >= bound) | always
-    good &= torch.isfinite(scores)
+def _belongs(band: str, values: Tensor, level: Tensor) -> Tensor:
+    """Return which scores a band may hold: all finite ones, or those on its side of the level."""
     if band == "slightly positive":
-        good &= scores > level
-    elif band == "slightly negative":
-        good &= scores < level
-    return good
+        return torch.isfinite(values) & (values > level)
+    if band == "slightly negative":
+        return torch.isfinite(values) & (values < level)
+    return torch.isfinite(values)
+
+
+def _improved(ranked: Tensor, scores: Tensor, ids: Tensor, rows: Tensor) -> Tensor:
+    """Return the lists (C, k + 1) after scores (M,), each for the list that `rows` names; -1 is for none."""
+    worst = ranked[rows, -1]
+    better = (rows >= 0) & ((worst == keys.EMPTY) | (scores >= keys.decode(worst)[0]))
+    changed, table = _by_row(rows[better], keys.encode(scores[better], ids[better]))
+    result = ranked.clone()
+    result[changed] = keys.largest(torch.cat([ranked[changed], table], dim=1), ranked.shape[1])
+    return result
 
 
 def _by_row(rows: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,6 +140,6 @@ def _by_row(rows: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
     size = size[changed]
     index = torch.repeat_interleave(torch.arange(len(changed)), size)
     place = torch.arange(len(rows)) - (size.cumsum(0) - size)[index]
-    table = torch.full((len(changed), int(size.max())), keys.EMPTY)
+    table = torch.full((len(changed), int(size.max()) if len(size) else 0), keys.EMPTY)
     table[index, place] = found
     return changed, table
