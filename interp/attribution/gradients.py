@@ -1,0 +1,120 @@
+"""Maps from the gradient of a score with respect to the pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from interp import hooks, image
+from interp.attribution.passes import input_gradient
+from interp.attribution.targets import Single, Target, each
+from interp.errors import BadInputError
+
+
+def saliency(model: nn.Module, images: Tensor, target: Target) -> Tensor:
+    """Return how strongly each pixel can change the score: the largest |gradient| of its three colors.
+
+    Simonyan, Vedaldi and Zisserman, 2013, https://arxiv.org/abs/1312.6034
+
+    Args:
+        model: takes images in [0, 1], returns logits; it comes back as it was.
+        images: (N, 3, H, W) in [0, 1].
+        target: a class index or name, a list with one for each image, or a function of the logits.
+
+    Returns:
+        Heat, (N, H, W), from 0 upwards, in score per unit of brightness.
+
+    Raises:
+        BadInputError: the images or the target do not fit; the message says how to mend it.
+        UnknownNameError: there is no class of that name.
+    """
+    _, gradient = input_gradient(model, image.check(images), target)
+    return _strength(gradient).to(images.device)
+
+
+def input_x_gradient(model: nn.Module, images: Tensor, target: Target) -> Tensor:
+    """Return gradient times brightness, summed over the colors: what each pixel adds to a linear score.
+
+    Shrikumar et al., 2016, https://arxiv.org/abs/1605.01713. Black pixels get nothing, whatever they mean.
+
+    Returns:
+        Heat, (N, H, W), of both signs. Arguments and errors are those of `saliency`.
+    """
+    _, gradient = input_gradient(model, image.check(images), target)
+    return (gradient.to(images) * images.detach()).sum(dim=1)
+
+
+def smooth_grad(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    samples: int = 32,
+    noise: float = 0.15,
+    seed: int = 0,
+    chunk: int = 8,
+) -> Tensor:
+    """Return the saliency of the mean gradient over noisy copies of each image.
+
+    Smilkov et al., 2017, https://arxiv.org/abs/1706.03825. Each image meets the same noise, whatever the batch.
+
+    Args:
+        model, images, target: as for `saliency`.
+        samples: the number of noisy copies.
+        noise: the standard deviation of the noise as a share of the image's range (maximum minus minimum).
+        seed: of the noise; the global random numbers are left alone.
+        chunk: how many copies go through the model at a time.
+
+    Returns:
+        Heat, (N, H, W), from 0 upwards.
+    """
+    if samples < 1 or noise < 0 or chunk < 1:
+        raise BadInputError(f"samples and chunk start at 1, noise at 0; got {samples}, {chunk} and {noise}.")
+    targets = each(target, len(image.check(images)))
+    maps = [
+        _smooth_gradient(model, one, single, samples, noise, seed, chunk)
+        for one, single in zip(images.detach(), targets, strict=True)
+    ]
+    return _strength(torch.stack(maps)).to(images.device)
+
+
+def _smooth_gradient(
+    model: nn.Module, one: Tensor, target: Single, samples: int, noise: float, seed: int, chunk: int
+) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    deviation = noise * (one.max() - one.min())
+    total: Tensor | float = 0.0
+    for start in range(0, samples, chunk):
+        drawn = [
+            torch.randn(one.shape, generator=generator) for _ in range(start, min(start + chunk, samples))
+        ]
+        _, gradient = input_gradient(model, one + deviation * torch.stack(drawn).to(one), target)
+        total = total + gradient.sum(dim=0)
+    return torch.as_tensor(total / samples)
+
+
+def guided_backprop(model: nn.Module, images: Tensor, target: Target) -> Tensor:
+    """Return the strength of a gradient that lets only positive values pass backwards through each ReLU.
+
+    Springenberg et al., 2014, https://arxiv.org/abs/1412.6806. Sharp to look at, but hardly a statement about the
+    class: see `sanity.cascade`.
+
+    Returns:
+        Heat, (N, H, W), from 0 upwards. Arguments and errors are those of `saliency`.
+
+    Raises:
+        BadInputError: the model has neither nn.ReLU nor nn.ReLU6 layers.
+    """
+    image.check(images)
+    with hooks.gradient_rule(model, (nn.ReLU, nn.ReLU6), _only_positive):
+        _, gradient = input_gradient(model, images, target)
+    return _strength(gradient).to(images.device)
+
+
+def _only_positive(inner: Tensor, _outer: Tensor) -> Tensor:
+    # `inner` is already 0 where the unit was off, so this is the product of both masks of the paper.
+    return inner.clamp(min=0)
+
+
+def _strength(gradient: Tensor) -> Tensor:
+    return gradient.abs().amax(dim=1)
