@@ -102,17 +102,30 @@ def record(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor
         yield found
 
 
-def run(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+def run(
+    model: nn.Module, images: Tensor, layers: Sequence[str], then: Callable[[Tensor], Tensor] | None = None
+) -> dict[str, Tensor]:
     """Return {layer: activations} in the autograd graph; the forward pass stops once all layers have run.
 
     The model runs in evaluation mode. A layer that runs several times gives its first output.
+
+    Args:
+        model: any network.
+        images: what it takes.
+        layers: names as `layer_names` lists them.
+        then: applied to each output at once; only its result, which must not share memory with the output, is kept.
+            Nothing is copied then, which counts where many layers are pooled.
 
     Raises:
         UnknownNameError: a layer does not exist.
         BadInputError: a layer returns something else than one tensor, or the model does not run through it.
     """
     found = _Recording()
-    with evaluating(model), _recording(model, layers, found, stop=True), contextlib.suppress(_Stop):
+    with (
+        evaluating(model),
+        _recording(model, layers, found, stop=True, then=then),
+        contextlib.suppress(_Stop),
+    ):
         model(images)
     for layer in layers:
         found[layer]  # explains a layer that did not run
@@ -141,7 +154,12 @@ def activations(model: nn.Module, images: Tensor, layer: str) -> Tensor:
 
 @contextlib.contextmanager
 def _recording(
-    model: nn.Module, layers: Sequence[str], found: dict[str, Tensor], *, stop: bool
+    model: nn.Module,
+    layers: Sequence[str],
+    found: dict[str, Tensor],
+    *,
+    stop: bool,
+    then: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[None]:
     if isinstance(layers, str):
         raise BadInputError(f"The layers have to be a list of names: [{layers!r}], not {layers!r}.")
@@ -150,7 +168,11 @@ def _recording(
     with contextlib.ExitStack() as stack:
         stack.callback(model.register_forward_pre_hook(_forgetter(found, thread)).remove)
         for name in dict.fromkeys(layers):
-            hook = _keeper(name, found, wanted, thread)
+            hook = (
+                _keeper(name, found, wanted, thread)
+                if then is None
+                else _taker(name, found, wanted, thread, then)
+            )
             stack.callback(find_layer(model, name).register_forward_hook(hook).remove)
         yield
 
@@ -178,6 +200,24 @@ def _keeper(
         return tensor.clone()
 
     return keep
+
+
+def _taker(
+    name: str,
+    found: dict[str, Tensor],
+    wanted: set[str] | None,
+    thread: int,
+    then: Callable[[Tensor], Tensor],
+) -> Callable[..., None]:
+    def take(_layer: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
+        if threading.get_ident() != thread:
+            return
+        if name not in found:
+            found[name] = then(single_tensor(name, output))
+        if wanted is not None and found.keys() >= wanted:
+            raise _Stop
+
+    return take
 
 
 def single_tensor(name: str, output: Any) -> Tensor:
