@@ -217,7 +217,7 @@ def _numbers(axes: Axes, patch: Tensor, tile: Tile, fmt: str, side: float) -> No
 def ink_on(color: np.ndarray) -> str:
     """Return black or white, whichever reads better on a colour (3,) in [0, 1]."""
     linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
-    return "#111111" if float(linear @ (0.2126, 0.7152, 0.0722)) > 0.18 else "#ffffff"
+    return "black" if float(linear @ (0.2126, 0.7152, 0.0722)) > 0.179 else "white"
 
 
 def _minus(text: str) -> str:

@@ -14,12 +14,11 @@ from torch import Tensor
 from interp.errors import BadInputError
 from interp.plots import tiles
 from interp.plots.channels import ink_on
-from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, font
+from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, font, text_width
 from interp.plots.tiles import Heat
 
 Numbers = Sequence[float] | np.ndarray | Tensor
 V = TypeVar("V")
-_LETTER = 6.4  # mean width of a letter at the common text size, in CSS pixels
 
 
 def curves(
@@ -49,10 +48,11 @@ def curves(
         raise BadInputError(
             f"x has {len(positions)} numbers, the longest series {max(map(len, lines.values()))}."
         )
-    margin = max(len(name) for name in lines) * _LETTER + 2 * GAP
+    margin = max(map(text_width, lines)) + 2 * GAP
     figure, axes = _chart(width, height, right=margin, xlabel=xlabel, ylabel=ylabel)
     if log:
         axes.set_yscale("log")
+        axes.tick_params(axis="y", which="minor", length=0)
     for color, values in zip(_colors(len(lines)), lines.values(), strict=True):
         axes.plot(positions[: len(values)], values, color=color, linewidth=1.6, solid_capstyle="round")
     if ylim is not None:
@@ -120,10 +120,11 @@ def bars(
         width: size in CSS pixels.
     """
     lengths = numbers(list(_filled(values).values()), "values")
-    left, step = max(len(name) for name in values) * _LETTER + GAP, 26
+    left, step = max(map(text_width, values)) + GAP, 26
     figure = Figure(width, step * len(values) + (LINE + 6 if xlabel else 0))
     axes = figure.place(left, 0, width - left, step * len(values))
-    axes.set(xlim=_bar_limits(lengths, limit, width - left), ylim=(len(values) - 0.5, -0.5))
+    room = GAP + max(text_width(format(length, fmt)) for length in lengths)
+    axes.set(xlim=_bar_limits(lengths, limit, width - left, room), ylim=(len(values) - 0.5, -0.5))
     for number, (name, value) in enumerate(zip(values, lengths, strict=True)):
         axes.barh(number, value, height=0.66, color=COLORS[1] if name in highlight else COLORS[0])
         figure.write(left - GAP, (number + 0.5) * step, name, ha="right", middle=True)
@@ -133,12 +134,11 @@ def bars(
     return figure
 
 
-def _bar_limits(lengths: np.ndarray, limit: float | None, width: float) -> tuple[float, float]:
+def _bar_limits(lengths: np.ndarray, limit: float | None, width: float, room: float) -> tuple[float, float]:
     """Return the ends of the axis, with room for the numbers on each side that has bars."""
     low, high = min(0.0, float(lengths.min())), max(0.0, float(lengths.max()))
     if limit is not None:
         low, high = (-limit if low < 0 else 0.0), (limit if high > 0 or low == 0 else 0.0)
-    room = 48.0
     sides = (low < 0) + (high > 0 or low == 0)
     unit = ((high - low) or 1.0) / (width - room * sides)
     return low - (room * unit if low < 0 else 0), high + (room * unit if high > 0 or low == 0 else 0)
@@ -169,9 +169,9 @@ def confusion(matrix: Tensor | np.ndarray, names: Sequence[str], *, width: float
     counts = np.asarray(matrix, dtype=float)
     if counts.ndim != 2 or counts.shape != (len(names), len(names)) or counts.size == 0 or (counts < 0).any():
         raise BadInputError(f"Counts of shape ({len(names)}, {len(names)}) are needed; got {counts.shape}.")
-    margin = max(map(len, names)) * _LETTER + GAP
+    margin = max(map(text_width, names)) + GAP
     side = math.floor(min((width - margin) / len(names), 46) * 2) / 2
-    head = margin * 0.72 + LINE
+    head = math.ceil(margin * 0.72) + LINE
     figure = Figure(math.ceil(margin + side * len(names) + margin * 0.5), math.ceil(head + side * len(names)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     tile = Heat(shares.astype(np.float32), 0.0, 1.0)
@@ -224,7 +224,7 @@ def histogram(
         counts, _ = np.histogram(part, edges)
         axes.stairs(counts, edges, fill=True, color=color, alpha=0.45 if len(groups) > 1 else 0.8)
         axes.stairs(counts, edges, color=color, linewidth=1.2, label=name)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, axes.get_ylim()[1] * (1.1 if marks else 1))
     for name, position in (marks or {}).items():
         axes.axvline(position, color=INK, linewidth=0.9)
         axes.annotate(

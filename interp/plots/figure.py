@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.font_manager import FontProperties, fontManager
+from matplotlib.textpath import text_to_path
 
 from interp.errors import BadInputError
 from interp.image import replacing
@@ -35,7 +35,6 @@ INK = "#7a7a7a"
 COLORS = ("#2f83c5", "#d2691e", "#23946f", "#b05fa5", "#8f8420", "#c9515b")
 
 _FONT_PACKAGE = "font_source_sans_pro"
-_CHARACTER = 0.47  # mean width of a letter in ems
 
 
 class Figure(MatplotlibFigure):
@@ -143,10 +142,26 @@ def _register_font() -> list[str]:
 _FAMILIES = _register_font()
 
 
+def text_width(text: str, *, size: float = TEXT_SIZE) -> float:
+    """Return the width of the longest line of a text in CSS pixels."""
+    widths = (
+        text_to_path.get_text_width_height_descent(line, font(size), False)[0] for line in text.split("\n")
+    )
+    return float(max(widths)) / 0.72
+
+
 def wrap(text: str, width: float, *, size: float = TEXT_SIZE) -> str:
-    """Break text into lines of about `width` CSS pixels; breaks that are there stay."""
-    letters = max(4, int(width / (size * _CHARACTER)))
-    return "\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n"))
+    """Break text into lines of at most `width` CSS pixels where a word allows it; breaks that are there stay."""
+    return "\n".join(_wrap_line(line, width, size) for line in text.split("\n"))
+
+
+def _wrap_line(line: str, width: float, size: float) -> str:
+    out = ""
+    for word in line.split():
+        longer = f"{out} {word}" if out else word
+        last = longer.rsplit("\n", 1)[-1]
+        out = longer if not out or text_width(last, size=size) <= width else f"{out}\n{word}"
+    return out
 
 
 def lines(text: str) -> int:

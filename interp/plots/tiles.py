@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from PIL import Image as PILImage
 
 from interp.errors import BadInputError
-from interp.plots.figure import DOTS, GAP, INK, LINE, Figure, lines, wrap
+from interp.plots.figure import DOTS, GAP, INK, LINE, Figure, lines, text_width, wrap
 
 HEAT = matplotlib.colormaps["viridis"]
 SIGNED = matplotlib.colormaps["RdBu_r"]
@@ -91,7 +91,7 @@ class Overlay:
         gray = (photograph @ (0.299, 0.587, 0.114))[..., None]
         colored = HEAT(self.heat.unit(values))[..., :3]
         # Where nothing is hot the photograph shows, where much is it shines through.
-        opacity = 0.2 + 0.5 * self.heat.unit(values)[..., None]
+        opacity = 0.12 + 0.58 * self.heat.unit(values)[..., None]
         mixed: np.ndarray = (1 - opacity) * gray + opacity * colored
         return mixed
 
@@ -173,7 +173,7 @@ def grid(
     rows = math.ceil(len(tiles) / columns)
     texts = check_titles(titles, len(tiles))
     sides = check_titles(row_titles, rows, what="row titles")
-    margin = max((_text_width(text) for text in sides), default=0) + (GAP if row_titles else 0)
+    margin = math.ceil(max(map(text_width, sides))) + GAP if row_titles else 0
     cell = _snap(min((width - margin - GAP * (columns - 1)) / columns, largest))
     tall = _snap(cell * max(tile.shape[0] / tile.shape[1] for tile in tiles))
     texts = [wrap(text, cell) for text in texts]
@@ -203,10 +203,6 @@ def check_titles(titles: Sequence[str] | None, count: int, *, what: str = "title
         given = "one string" if isinstance(titles, str) else str(len(titles))
         raise BadInputError(f"{count} {what} are needed, one for each; got {given}.")
     return [str(title) for title in titles]
-
-
-def _text_width(text: str) -> float:
-    return max((len(line) for line in text.split("\n")), default=0) * 6.4
 
 
 def _snap(length: float) -> float:
