@@ -48,7 +48,7 @@ def from_pil(picture: PILImage.Image) -> Tensor:
 
 
 def _read(source: Source) -> Tensor:
-    name = repr(str(getattr(source, "filename", getattr(source, "name", source))))
+    name = _name(source)
     try:
         with _open(source) as picture:
             _check_pixels(picture)
@@ -70,15 +70,23 @@ def _read(source: Source) -> Tensor:
         ) from error
 
 
-def _open(source: Source) -> contextlib.AbstractContextManager[PILImage.Image]:
+def _name(source: object) -> str:
     if isinstance(source, PILImage.Image):
-        return contextlib.nullcontext(source)  # it stays open, it is not ours
-    if isinstance(source, str | os.PathLike) or hasattr(source, "read"):
-        return PILImage.open(source, formats=_readable())
+        return repr(getattr(source, "filename", None) or "the image")
+    if isinstance(source, str | os.PathLike):
+        return repr(os.fspath(source))
+    if hasattr(source, "read"):
+        return repr(str(getattr(source, "name", "the file")))
     raise BadInputError(
         f"A path, an open binary file or a Pillow image is needed, not {type(source).__name__}. "
         "image.from_numpy takes arrays; a tensor needs no loading."
     )
+
+
+def _open(source: Source) -> contextlib.AbstractContextManager[PILImage.Image]:
+    if isinstance(source, PILImage.Image):
+        return contextlib.nullcontext(source)  # it is not ours to close
+    return PILImage.open(source, formats=_readable())
 
 
 def _readable() -> list[str]:

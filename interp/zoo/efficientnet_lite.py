@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 in plain torch: the network that the book looks into.
 
-The architecture is that of https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (Liu, 2020),
+The architecture is that of https://github.com/tensorflow/tpu (models/official/efficientnet/lite),
 a variant of EfficientNet (Tan and Le, 2019, https://arxiv.org/abs/1905.11946) without squeeze-and-excitation and with
 ReLU6. The weights were trained with TensorFlow, whose "same" padding is asymmetric at stride 2.
 """
@@ -62,7 +62,8 @@ class Block(nn.Module):
         super().__init__()
         wide = inside * expansion
         self.residual = stride == 1 and inside == outside
-        if expansion > 1:
+        self.expands = expansion > 1
+        if self.expands:
             self.expand = conv(inside, wide)
             self.bn_expand = norm(wide)
             self.act_expand = nn.ReLU6()
@@ -73,8 +74,8 @@ class Block(nn.Module):
         self.bn_project = norm(outside)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = x
-        if hasattr(self, "expand"):
+        out: Tensor = x
+        if self.expands:
             out = self.act_expand(self.bn_expand(self.expand(out)))
         out = self.act_depthwise(self.bn_depthwise(self.depthwise(out)))
         out = self.bn_project(self.project(out))

