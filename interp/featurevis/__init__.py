@@ -1,0 +1,140 @@
+"""Feature visualization: pictures that make a neuron, a channel, a direction or a class respond.
+
+    from interp import featurevis as fv, zoo
+
+    model = zoo.load_model()
+    rendering = fv.render(model, fv.channel("blocks.3.2", 42))
+    rendering.images        # (1, 3, 128, 128) in [0, 1]
+    rendering.score         # (1,), the channel's mean activation
+    fv.render(model, -fv.channel("blocks.3.2", 42))                     # the opposite
+    fv.render(model, fv.logit(985), size=224, steps=128)                # larger
+    fv.render(model, objective, fv.PixelImage(128), transforms=(), steps=256, rate=0.05)    # the naive way
+    fv.render(model, objective, transforms=(fv.jitter(8), fv.rotate(5)), snapshots=[1, 16, 64])
+    fv.render(model, objective - 0.5 * fv.total_variation())
+    fv.render(model, fv.channel(layer, 3) + fv.diversity(layer), fv.FourierImage(128, count=4), steps=96)
+    for rendering in fv.render_many(model, [fv.channel("blocks.4.2", c) for c in range(112)]): ...
+
+An objective is a frozen value and can be added, subtracted and multiplied; a parameterization says in which
+coordinates an image is stored; transforms are a plain tuple; `render` returns a frozen `Rendering` and changes
+nothing that it was given.
+"""
+
+from __future__ import annotations
+
+from interp.featurevis.ascent import Adam, Stage, saturation
+from interp.featurevis.looking import look
+from interp.featurevis.objectives import (
+    ALPHA,
+    IMAGE,
+    OUTPUT,
+    Objective,
+    activation_difference,
+    alignment,
+    blurred,
+    channel,
+    cosine_similarity,
+    deepdream,
+    direction,
+    direction_at,
+    diversity,
+    l1,
+    l2,
+    logit,
+    neuron,
+    of_layer,
+    opacity,
+    together,
+    total_variation,
+)
+from interp.featurevis.parameterizations import (
+    COLORS,
+    CppnImage,
+    FourierImage,
+    MacoImage,
+    Parameterization,
+    PixelImage,
+    SharedImage,
+    from_rgb,
+    mean_magnitude,
+    to_rgb,
+    wave_scale,
+)
+from interp.featurevis.rendering import (
+    Rendering,
+    RenderingWarning,
+    render,
+    render_many,
+    two_stages,
+)
+from interp.featurevis.transforms import (
+    MACO,
+    STANDARD,
+    Transform,
+    blur,
+    compose,
+    crop,
+    jitter,
+    noise,
+    pad,
+    rotate,
+    scale,
+    transformed,
+    warp,
+)
+
+__all__ = [
+    "ALPHA",
+    "COLORS",
+    "IMAGE",
+    "MACO",
+    "OUTPUT",
+    "STANDARD",
+    "Adam",
+    "CppnImage",
+    "FourierImage",
+    "MacoImage",
+    "Objective",
+    "Parameterization",
+    "PixelImage",
+    "Rendering",
+    "RenderingWarning",
+    "SharedImage",
+    "Stage",
+    "Transform",
+    "activation_difference",
+    "alignment",
+    "blur",
+    "blurred",
+    "channel",
+    "compose",
+    "cosine_similarity",
+    "crop",
+    "deepdream",
+    "direction",
+    "direction_at",
+    "diversity",
+    "from_rgb",
+    "jitter",
+    "l1",
+    "l2",
+    "logit",
+    "look",
+    "mean_magnitude",
+    "neuron",
+    "noise",
+    "of_layer",
+    "opacity",
+    "pad",
+    "render",
+    "render_many",
+    "rotate",
+    "saturation",
+    "scale",
+    "to_rgb",
+    "together",
+    "total_variation",
+    "transformed",
+    "two_stages",
+    "warp",
+    "wave_scale",
+]

@@ -1,0 +1,173 @@
+"""The optimizer's loop: the only place where anything goes round in a circle."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from interp.errors import BadInputError
+from interp.featurevis.looking import look
+from interp.featurevis.objectives import Objective
+from interp.featurevis.parameterizations import Parameterization, Size
+from interp.featurevis.streams import Streams, streams
+from interp.featurevis.transforms import Transform
+
+BETAS = (0.5, 0.99)
+SATURATED = 0.05  # above this share of values that are written as 0 or 255, a rendering says so
+
+
+class Stage(NamedTuple):
+    """So many steps at one size, (height, width) or one number for a square."""
+
+    size: Size
+    steps: int
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980), upwards.
+
+    The first step of torch's own loads torch's compiler, which takes seconds: longer than a rendering.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], rate: float, betas: tuple[float, float] = BETAS
+    ) -> None:
+        self.parameters = list(parameters)
+        self.rate, self.betas, self.steps = rate, betas, 0
+        self.mean = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.square = [torch.zeros_like(parameter) for parameter in self.parameters]
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Move every parameter along its gradient."""
+        self.steps += 1
+        first, second = self.betas
+        rate = self.rate / (1 - first**self.steps)
+        for parameter, gradient, mean, square in zip(
+            self.parameters, gradients, self.mean, self.square, strict=True
+        ):
+            mean.lerp_(gradient, 1 - first)
+            square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+            size = (square / (1 - second**self.steps)).sqrt_().add_(1e-8)
+            parameter.addcdiv_(mean, size, value=rate)
+
+
+@dataclass(frozen=True)
+class Log:
+    """What is noted at each step.
+
+    Attributes:
+        wanted: the steps, counted from 1, after which the images are kept.
+        scores: (N,) at each step.
+        slopes: (N,) at each step, the sum of the absolute gradient of the pixels.
+        snapshots: {step: images}.
+    """
+
+    wanted: frozenset[int] = frozenset()
+    scores: list[Tensor] = field(default_factory=list)
+    slopes: list[Tensor] = field(default_factory=list)
+    snapshots: dict[int, Tensor] = field(default_factory=dict)
+
+    def add(self, scores: Tensor, gradient: Tensor, images: Parameterization) -> None:
+        self.scores.append(scores.detach())
+        self.slopes.append(gradient.abs().flatten(1).sum(1))
+        if len(self.scores) in self.wanted:
+            with torch.no_grad():
+                self.snapshots[len(self.scores)] = images()[:, :3].contiguous()
+
+    def problems(self, names: Sequence[str], pixels: Tensor) -> tuple[str, ...]:
+        """Return one text for each image, empty if all is well."""
+        slopes, scores = torch.stack(self.slopes), torch.stack(self.scores)
+        dead = ~(slopes > 0).any(0)
+        broken = ~(slopes.isfinite() & scores.isfinite()).all(0)
+        full = saturation(pixels)
+        marks = zip(names, dead.tolist(), broken.tolist(), full.tolist(), strict=True)
+        return tuple(_problem(*mark) for mark in marks)
+
+
+def saturation(images: Tensor) -> Tensor:
+    """Return the share of values that are written as the bytes 0 or 255, (N,)."""
+    return ((images < 0.5 / 255) | (images > 1 - 0.5 / 255)).flatten(1).float().mean(1)
+
+
+def _problem(name: str, dead: bool, broken: bool, saturated: float) -> str:
+    if broken:
+        return f"{name}: the objective or its gradient was not finite at some steps; these were left out."
+    if dead:
+        return f"{name}: no gradient at any step; the channel is dead for these images. Try another seed or more noise."
+    if saturated > SATURATED:
+        return f"{name}: {saturated:.0%} of the values are black or full. Use a lower rate or fewer steps."
+    return ""
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """Everything that stays the same from step to step.
+
+    Attributes:
+        network: frozen, as `folding.fold` makes it.
+        objective, transforms, rate, seed: as for `render`.
+        snapshots: the steps after which the images are kept.
+    """
+
+    network: nn.Module
+    objective: Objective
+    transforms: tuple[Transform, ...]
+    rate: float
+    seed: int
+    snapshots: frozenset[int] = frozenset()
+
+    def run(
+        self, start: Parameterization, stages: Sequence[Stage], advance: Callable[[], object]
+    ) -> tuple[Parameterization, Log]:
+        """Return where the ascent ends, and what was noted on the way."""
+        log, random = Log(self.snapshots), streams(self.seed, "transforms", start.names)
+        # The caller may be inside no_grad or inference_mode; the ascent needs gradients.
+        with torch.inference_mode(False), torch.enable_grad():
+            images = copy.deepcopy(start).to(_device(self.network))
+            for stage in stages:
+                images = images if images.size == sides(stage.size) else images.resized(stage.size)
+                self._climb(images, stage.steps, random, log, advance)
+        return images, log
+
+    def _climb(
+        self, images: Parameterization, steps: int, random: Streams, log: Log, advance: Callable[[], object]
+    ) -> None:
+        optimizer = Adam(images.parameters(), self.rate)
+        for _ in range(steps):
+            pixels = images()
+            scores = self._score(pixels, random)
+            found = torch.autograd.grad(scores.sum(), [pixels, *optimizer.parameters])
+            # One image that went wrong must not spoil the others, nor forget what it had reached.
+            optimizer.step([gradient.nan_to_num(0, 0, 0) for gradient in found[1:]])
+            log.add(scores, found[0], images)
+            advance()
+
+    def _score(self, pixels: Tensor, random: Streams) -> Tensor:
+        scores = self.objective(look(self.network, pixels, self.objective.layers, self.transforms, random))
+        if not scores.requires_grad:
+            raise BadInputError(
+                f"The objective {self.objective.name!r} does not depend on the image, so there is no way up."
+            )
+        return scores
+
+    @torch.no_grad()
+    def final_score(self, pixels: Tensor, names: Sequence[str]) -> Tensor:
+        """Return the objective (N,) on the images as they are."""
+        random = streams(self.seed, "last look", names)
+        return self.objective(look(self.network, pixels, self.objective.layers, (), random))
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """Return (height, width) of a size."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _device(model: nn.Module) -> torch.device:
+    first = next(model.parameters(), None)
+    return torch.device("cpu") if first is None else first.device

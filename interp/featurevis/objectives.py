@@ -1,0 +1,368 @@
+"""Objectives: what a rendering makes large, as frozen values that can be added, subtracted and multiplied.
+
+An objective turns what was seen in a forward pass, {layer: activations}, into one score an image, (N,). Two names are
+special: IMAGE is the image itself, before the transforms, and OUTPUT is what the whole model returns.
+
+The vocabulary is that of Lucid (Olah, Mordvintsev and Schubert, 2017, https://distill.pub/2017/feature-visualization).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp.errors import BadInputError
+
+IMAGE = "image"
+OUTPUT = "output"
+ALPHA = "alpha"
+Seen = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One score for each image of a batch; the larger the better.
+
+    Attributes:
+        score: takes {layer: activations} and returns (N,).
+        layers: the names that `score` looks up.
+        name: how files, titles and the image's own random numbers are named.
+        parts: the objectives of single images, where each image of the batch has its own (see `together`).
+    """
+
+    score: Callable[[Seen], Tensor] = field(repr=False)
+    layers: tuple[str, ...]
+    name: str
+    parts: tuple[Objective, ...] = field(default=(), repr=False)
+
+    def __call__(self, seen: Seen) -> Tensor:
+        """Return the scores (N,) of a batch.
+
+        Raises:
+            BadInputError: the score function returns something else than one number for each image.
+        """
+        scores = self.score(seen)
+        if not isinstance(scores, Tensor) or scores.ndim != 1:
+            raise BadInputError(
+                f"The objective {self.name!r} has to return a tensor (N,); got {_describe(scores)}."
+            )
+        return scores
+
+    def __neg__(self) -> Objective:
+        return Objective(
+            lambda seen: -self(seen), self.layers, f"-{self._factor()}", _each(self, lambda part: -part)
+        )
+
+    def __add__(self, other: Objective | float) -> Objective:
+        if isinstance(other, Objective):
+            return _combine(self, other, torch.add, f"{self.name} + {other.name}")
+        # sum([...]) starts from 0, which is no part of the name.
+        name = self.name if other == 0 else f"{self.name} + {other:g}"
+        return Objective(
+            lambda seen: self(seen) + other, self.layers, name, _each(self, lambda part: part + other)
+        )
+
+    def __sub__(self, other: Objective | float) -> Objective:
+        if isinstance(other, Objective):
+            return _combine(self, other, torch.sub, f"{self.name} - {other._factor()}")
+        return self + (-other)
+
+    def __mul__(self, other: Objective | float) -> Objective:
+        if isinstance(other, Objective):
+            return _combine(self, other, torch.mul, f"{self._factor()} * {other._factor()}")
+        name = f"{other:g} * {self._factor()}"
+        return Objective(
+            lambda seen: self(seen) * other, self.layers, name, _each(self, lambda part: part * other)
+        )
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __rsub__(self, other: float) -> Objective:
+        return -self + other
+
+    def _factor(self) -> str:
+        return f"({self.name})" if " + " in self.name or " - " in self.name else self.name
+
+
+def _each(objective: Objective, change: Callable[[Objective], Objective]) -> tuple[Objective, ...]:
+    return tuple(change(part) for part in objective.parts)
+
+
+def _combine(
+    a: Objective, b: Objective, operation: Callable[[Tensor, Tensor], Tensor], name: str
+) -> Objective:
+    layers = tuple(dict.fromkeys(a.layers + b.layers))
+    return Objective(lambda seen: operation(a(seen), b(seen)), layers, name, a.parts or b.parts)
+
+
+def together(objectives: Sequence[Objective]) -> Objective:
+    """Give each image of a batch its own objective: image i is scored by objectives[i].
+
+    Each image also gets the random numbers that it would get alone, named after its objective.
+    """
+    if not objectives:
+        raise BadInputError("together needs at least one objective.")
+
+    def score(seen: Seen) -> Tensor:
+        count = len(next(iter(seen.values())))
+        if count != len(objectives):
+            raise BadInputError(f"{len(objectives)} objectives need as many images; the batch has {count}.")
+        return torch.cat([part(_only(seen, index)) for index, part in enumerate(objectives)])
+
+    layers = tuple(dict.fromkeys(layer for part in objectives for layer in part.layers))
+    return Objective(score, layers, " | ".join(part.name for part in objectives), tuple(objectives))
+
+
+def _only(seen: Seen, index: int) -> Seen:
+    return {layer: activations[index : index + 1] for layer, activations in seen.items()}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a layer does
+
+
+def of_layer(layer: str, function: Callable[[Tensor], Tensor], name: str | None = None) -> Objective:
+    """Make any function of one layer's activations, (N, ...) -> (N,), an objective."""
+    return Objective(lambda seen: function(seen[layer]), (layer,), name or layer)
+
+
+def channel(layer: str, index: int) -> Objective:
+    """Return the mean of one channel over all positions; on a layer (N, C), the value of that unit."""
+    return of_layer(
+        layer, lambda values: _channel(layer, values, index).flatten(1).mean(1), f"{layer}:{index}"
+    )
+
+
+def neuron(layer: str, index: int, position: tuple[int, int] | None = None) -> Objective:
+    """Return one channel at one position (row, column); without a position, at the middle.
+
+    Raises:
+        BadInputError: (on rendering) the layer has no positions, or not this one.
+    """
+
+    def score(values: Tensor) -> Tensor:
+        row, column = _position(layer, values, position)
+        return _channel(layer, values, index)[:, row, column]
+
+    where = "middle" if position is None else f"{position[0]},{position[1]}"
+    return of_layer(layer, score, f"{layer}:{index}@{where}")
+
+
+def direction(layer: str, vector: Tensor, *, cosine_power: float = 0.0, name: str | None = None) -> Objective:
+    """Return the mean over positions of the dot product of the activations with a direction.
+
+    Args:
+        layer: a layer (N, C, H, W) or (N, C).
+        vector: (C,).
+        cosine_power: the dot product times the cosine to this power: larger values ask for the pure direction
+            (Carter et al., 2019, https://distill.pub/2019/activation-atlas).
+        name: what to call it.
+    """
+
+    def score(values: Tensor) -> Tensor:
+        return _toward(layer, values, vector, cosine_power).flatten(1).mean(1)
+
+    return of_layer(layer, score, name or f"{layer}:direction")
+
+
+def direction_at(
+    layer: str,
+    vector: Tensor,
+    position: tuple[int, int] | None = None,
+    *,
+    cosine_power: float = 0.0,
+    name: str | None = None,
+) -> Objective:
+    """Return the dot product of the activations at one position (row, column) with a direction (C,)."""
+
+    def score(values: Tensor) -> Tensor:
+        row, column = _position(layer, values, position)
+        return _toward(layer, values[:, :, row, column], vector, cosine_power)
+
+    return of_layer(layer, score, name or f"{layer}:direction@{position or 'middle'}")
+
+
+def logit(index: int) -> Objective:
+    """Return one output of the model, before the softmax."""
+    return of_layer(
+        OUTPUT, lambda values: _channel(OUTPUT, values, index).flatten(1).mean(1), f"logit:{index}"
+    )
+
+
+def deepdream(layer: str) -> Objective:
+    """Return the mean square of all activations of a layer: more of whatever is there.
+
+    Mordvintsev, Olah and Tyka, 2015, "Inceptionism: Going deeper into neural networks".
+    """
+    return of_layer(layer, lambda values: values.square().flatten(1).mean(1), f"{layer}:deepdream")
+
+
+def activation_difference(layer: str, goal: Tensor) -> Objective:
+    """Return the mean absolute difference to the activations `goal`, (1 or N, C, H, W): subtract it to come close.
+
+    Maximizing its negative inverts the features of an image (Mahendran and Vedaldi, 2015,
+    https://arxiv.org/abs/1412.0035).
+    """
+
+    def score(values: Tensor) -> Tensor:
+        return (values - _same_shape(layer, values, goal)).abs().flatten(1).mean(1)
+
+    return of_layer(layer, score, f"{layer}:difference")
+
+
+def cosine_similarity(layer: str, goal: Tensor) -> Objective:
+    """Return the cosine between a layer's activations and `goal`, (1 or N, C, H, W), as one vector each."""
+
+    def score(values: Tensor) -> Tensor:
+        return F.cosine_similarity(values.flatten(1), _same_shape(layer, values, goal).flatten(1))
+
+    return of_layer(layer, score, f"{layer}:cosine")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What the images of a batch have to do with one another
+
+
+def diversity(layer: str) -> Objective:
+    """Return how much the images of a batch differ in style: minus the mean cosine between their Gram matrices.
+
+    Feature Visualization (2017), section on diversity. An image's score counts its pairs with all others.
+    """
+
+    def score(values: Tensor) -> Tensor:
+        maps = _needs_batch(layer, values, "diversity").flatten(2)
+        grams = F.normalize((maps @ maps.transpose(1, 2)).flatten(1), dim=1)
+        cosines = grams @ grams.T
+        return -(cosines.sum(1) - cosines.diagonal()) / (len(values) - 1)
+
+    return of_layer(layer, score, f"{layer}:diversity")
+
+
+def alignment(layer: str, decay: float = 2.0) -> Objective:
+    """Return minus the distance between the activations of images, near neighbors in the batch counting most.
+
+    It lays the parts of neighboring images at the same places (Mordvintsev et al., 2018,
+    https://distill.pub/2018/differentiable-parameterizations). The weight of a pair is decay ** -distance, counted
+    along the batch.
+    """
+
+    def score(values: Tensor) -> Tensor:
+        flat = F.normalize(_needs_batch(layer, values, "alignment").flatten(1), dim=1)
+        squares = (flat[:, None] - flat[None]).square().sum(2)
+        order = torch.arange(len(values), device=values.device)
+        weights = decay ** -(order[:, None] - order[None]).abs().to(values.dtype)
+        return -(squares * weights).sum(1) / (len(values) - 1)
+
+    return of_layer(layer, score, f"{layer}:alignment")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Penalties on the image: positive numbers, made to be subtracted
+
+
+def total_variation() -> Objective:
+    """Return the mean absolute step between neighboring pixels, down and across (Rudin et al., 1992)."""
+
+    def score(images: Tensor) -> Tensor:
+        down, across = images.diff(dim=2).abs(), images.diff(dim=3).abs()
+        return down.flatten(1).mean(1) + across.flatten(1).mean(1)
+
+    return of_layer(IMAGE, score, "total_variation")
+
+
+def l1(center: float = 0.5) -> Objective:
+    """Return the mean absolute distance of the pixels from a grey."""
+    return of_layer(IMAGE, lambda images: (images - center).abs().flatten(1).mean(1), "l1")
+
+
+def l2(center: float = 0.5) -> Objective:
+    """Return the mean squared distance of the pixels from a grey."""
+    return of_layer(IMAGE, lambda images: (images - center).square().flatten(1).mean(1), "l2")
+
+
+def blurred() -> Objective:
+    """Return the mean squared distance of the image from its own 5 x 5 binomial blur, which is held fixed.
+
+    Subtracting it pulls every step towards the blurred image, as blurring between the steps would (Yosinski et al.,
+    2015, https://arxiv.org/abs/1506.06579).
+    """
+
+    def score(images: Tensor) -> Tensor:
+        row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device, dtype=images.dtype) / 16
+        kernel = torch.outer(row, row).expand(images.shape[1], 1, 5, 5)
+        smooth = F.conv2d(F.pad(images, (2, 2, 2, 2), "reflect"), kernel, groups=images.shape[1])
+        return (images - smooth.detach()).square().flatten(1).mean(1)
+
+    return of_layer(IMAGE, score, "blurred")
+
+
+def opacity() -> Objective:
+    """Return the mean of the alpha channel, where there is one: subtract it to keep only what counts."""
+    return of_layer(ALPHA, lambda alpha: alpha.flatten(1).mean(1), "opacity")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Checks
+
+
+def _channel(layer: str, values: Tensor, index: int) -> Tensor:
+    if values.ndim not in (2, 4):
+        raise BadInputError(
+            f"The layer {layer!r} gives {tuple(values.shape)}; channels need (N, C) or (N, C, H, W)."
+        )
+    if not 0 <= index < values.shape[1]:
+        raise BadInputError(
+            f"The layer {layer!r} has the channels 0 to {values.shape[1] - 1}; there is no {index}."
+        )
+    return values[:, index]
+
+
+def _position(layer: str, values: Tensor, position: tuple[int, int] | None) -> tuple[int, int]:
+    if values.ndim != 4:
+        raise BadInputError(
+            f"The layer {layer!r} gives {tuple(values.shape)}, which has no positions. Use channel(...) instead."
+        )
+    height, width = values.shape[-2:]
+    row, column = (height // 2, width // 2) if position is None else position
+    if not (0 <= row < height and 0 <= column < width):
+        raise BadInputError(
+            f"The layer {layer!r} has {height} x {width} positions here; there is no {position}."
+        )
+    return row, column
+
+
+def _toward(layer: str, values: Tensor, vector: Tensor, cosine_power: float) -> Tensor:
+    if vector.shape != values.shape[1:2]:
+        raise BadInputError(
+            f"The layer {layer!r} has {values.shape[1]} channels; the direction has the shape {tuple(vector.shape)}."
+        )
+    vector = vector.to(values).view(1, -1, *[1] * (values.ndim - 2))
+    dot = (values * vector).sum(1)
+    if cosine_power == 0:
+        return dot
+    # The floor keeps a gradient where the cosine is negative (as in Lucid).
+    return dot * F.cosine_similarity(values, vector, dim=1).clamp(min=0.1) ** cosine_power
+
+
+def _same_shape(layer: str, values: Tensor, goal: Tensor) -> Tensor:
+    if goal.shape[1:] != values.shape[1:]:
+        raise BadInputError(
+            f"The layer {layer!r} gives {tuple(values.shape)}, the goal is {tuple(goal.shape)}. Take both at one size."
+        )
+    return goal.detach().to(values)
+
+
+def _needs_batch(layer: str, values: Tensor, what: str) -> Tensor:
+    if len(values) < 2 or values.ndim != 4:
+        raise BadInputError(
+            f"The {what} of {layer!r} needs two or more images and a layer (N, C, H, W); got {tuple(values.shape)}."
+        )
+    return values
+
+
+def _describe(value: object) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -1,0 +1,220 @@
+"""Rendering: from an objective to pictures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from interp import folding
+from interp.errors import BadInputError
+from interp.featurevis.ascent import BETAS, Ascent, Stage, sides
+from interp.featurevis.objectives import Objective, together
+from interp.featurevis.parameterizations import FourierImage, Parameterization, Size
+from interp.featurevis.transforms import STANDARD, Transform
+
+RATE = 0.1
+BATCH = 16  # small enough for the caches of a CPU
+
+
+class RenderingWarning(UserWarning):
+    """Something about a rendering is not as it should be; the same text is in `Rendering.problems`."""
+
+
+def two_stages(size: Size = 128, steps: int = 96) -> tuple[Stage, ...]:
+    """Return the standard schedule: half of the steps at half the size, then the other half at the size itself.
+
+    Coarse forms are found at a quarter of the cost, and the fine ones get less time to become noise.
+    """
+    height, width = sides(size)
+    return (Stage((height // 2, width // 2), steps - steps // 2), Stage(size, steps // 2))
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a rendering gave.
+
+    Attributes:
+        images: (N, 3, H, W) in [0, 1]; with an alpha channel, the colors alone.
+        score: (N,), the objective on the images as they are, without transforms.
+        history: (steps, N), the objective at each step, under transforms.
+        name: the objective's name.
+        names: one for each image.
+        seed: where the random numbers came from.
+        settings: what else decides the result, as plain values.
+        snapshots: {step: images after this step}, for the steps that were asked for.
+        alpha: (N, 1, H, W) in [0, 1], for parameterizations that have it.
+        problems: one text for each image, empty if all is well.
+    """
+
+    images: Tensor
+    score: Tensor
+    history: Tensor
+    name: str
+    names: tuple[str, ...]
+    seed: int
+    settings: Mapping[str, object]
+    snapshots: Mapping[int, Tensor] = field(default_factory=dict)
+    alpha: Tensor | None = None
+    problems: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Rendering:
+        """Return the rendering of one image of the batch."""
+        pick = slice(index, index + 1) if index != -1 else slice(-1, None)
+        return Rendering(
+            images=self.images[pick],
+            score=self.score[pick],
+            history=self.history[:, pick],
+            name=self.names[index],
+            names=(self.names[index],),
+            seed=self.seed,
+            settings=self.settings,
+            snapshots={step: images[pick] for step, images in self.snapshots.items()},
+            alpha=None if self.alpha is None else self.alpha[pick],
+            problems=(self.problems[index],),
+        )
+
+
+def render(
+    model: nn.Module,
+    objective: Objective,
+    parameterization: Parameterization | None = None,
+    *,
+    transforms: Sequence[Transform] = STANDARD,
+    steps: int | Sequence[Stage] = 96,
+    size: Size = 128,
+    rate: float = RATE,
+    seed: int = 0,
+    snapshots: Iterable[int] = (),
+    progress: bool = False,
+) -> Rendering:
+    """Return images that make an objective large: gradient ascent with Adam, on a folded, frozen copy of the model.
+
+    Args:
+        model: takes images (N, 3, H, W) in [0, 1]; any device, any precision (the copy is float32); left as it was.
+        objective: what to make large; the sum over the batch is optimized.
+        parameterization: where to start, left as it was; without one, `FourierImage` with one image, or with as many
+            as the objective has `together`.
+        transforms: what the images go through before the model, with new random numbers at every step.
+        steps: how many, or stages of size and steps. A number means `two_stages(size, steps)` without a
+            parameterization, and so many steps at its own size with one.
+        size: (height, width), or one number for a square; only used without a parameterization.
+        rate: learning rate of Adam. 0.1 suits `FourierImage`.
+        seed: decides the start and the transforms. Image i has its own random numbers, by the name of its objective.
+        snapshots: steps, counted from 1, after which the images are kept.
+        progress: whether to show a bar.
+
+    Raises:
+        BadInputError: no steps, an unknown channel, an objective without a gradient, a size that the network
+            cannot take.
+        UnknownNameError: an unknown layer.
+
+    Warns:
+        RenderingWarning: a dead channel, NaN, or many saturated pixels.
+    """
+    stages = _stages(parameterization, steps, size)
+    network = folding.fold(model, keep=objective.layers)
+    if parameterization is None:
+        parameterization = FourierImage(stages[0].size, seed=seed, names=_names(objective))
+    ascent = Ascent(network, objective, tuple(transforms), rate, seed, frozenset(snapshots))
+    total = sum(stage.steps for stage in stages)
+    with tqdm(total=total, desc=objective.name, disable=not progress, unit="step") as bar:
+        return _rendering(ascent, parameterization, stages, bar.update)
+
+
+def render_many(
+    model: nn.Module,
+    objectives: Sequence[Objective],
+    *,
+    transforms: Sequence[Transform] = STANDARD,
+    steps: int | Sequence[Stage] = 96,
+    size: Size = 128,
+    rate: float = RATE,
+    seed: int = 0,
+    batch: int = BATCH,
+    progress: bool = False,
+) -> Iterator[Rendering]:
+    """Yield one rendering for each objective, as `render` makes it, computed in batches.
+
+    The batches are objectives[0:batch], objectives[batch:2 * batch], ...: the same batch gives the same pictures.
+    Another batch changes a picture only through rounding. Objectives that look at the same layer belong together: a
+    batch runs as far as its deepest layer.
+
+    Args:
+        model, transforms, steps, size, rate, seed: as for `render`.
+        objectives: of one image each.
+        batch: how many images at once.
+        progress: whether to show a bar.
+    """
+    if batch < 1:
+        raise BadInputError(f"A batch needs at least one image; got {batch}.")
+    stages = _stages(None, steps, size)
+    layers = {layer for objective in objectives for layer in objective.layers}
+    network = folding.fold(model, keep=layers)
+    total = len(objectives) * sum(stage.steps for stage in stages)
+    with tqdm(total=total // batch, disable=not progress, unit="step") as bar:
+        for start in range(0, len(objectives), batch):
+            whole = together(objectives[start : start + batch])
+            images = FourierImage(stages[0].size, seed=seed, names=_names(whole))
+            rendering = _rendering(
+                Ascent(network, whole, tuple(transforms), rate, seed), images, stages, bar.update
+            )
+            yield from (rendering[index] for index in range(len(rendering)))
+
+
+def _rendering(
+    ascent: Ascent, start: Parameterization, stages: Sequence[Stage], advance: Callable[[], object]
+) -> Rendering:
+    images, log = ascent.run(start, stages, advance)
+    with torch.no_grad():
+        pixels = images()
+    problems = log.problems(images.names, pixels)
+    for problem in filter(None, problems):
+        warnings.warn(problem, RenderingWarning, stacklevel=3)
+    return Rendering(
+        images=pixels[:, :3].contiguous(),
+        score=ascent.final_score(pixels, images.names),
+        history=torch.stack(log.scores),
+        name=ascent.objective.name,
+        names=images.names,
+        seed=ascent.seed,
+        settings=_settings(ascent, start, stages),
+        snapshots=log.snapshots,
+        alpha=pixels[:, 3:] if pixels.shape[1] == 4 else None,
+        problems=problems,
+    )
+
+
+def _settings(ascent: Ascent, start: Parameterization, stages: Sequence[Stage]) -> dict[str, object]:
+    return {
+        "parameterization": type(start).__name__,
+        "transforms": ", ".join(repr(transform) for transform in ascent.transforms),
+        "stages": [[*sides(stage.size), stage.steps] for stage in stages],
+        "rate": ascent.rate,
+        "betas": list(BETAS),
+    }
+
+
+def _stages(
+    parameterization: Parameterization | None, steps: int | Sequence[Stage], size: Size
+) -> tuple[Stage, ...]:
+    if not isinstance(steps, int):
+        stages = tuple(Stage(*stage) for stage in steps)
+    elif parameterization is None and steps > 1:
+        stages = two_stages(size, steps)
+    else:
+        stages = (Stage(size if parameterization is None else parameterization.size, steps),)
+    if not stages or min(stage.steps for stage in stages) < 1:
+        raise BadInputError(f"A rendering needs at least one step in every stage; got {steps}.")
+    return stages
+
+
+def _names(objective: Objective) -> list[str]:
+    return [part.name for part in objective.parts] or [objective.name]
