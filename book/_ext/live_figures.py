@@ -10,27 +10,49 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
 from sphinx.application import Sphinx
+from sphinx.util import logging
+from stack import node
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "interp" / "templates"
+LOGGER = logging.getLogger(__name__)
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = ROOT / "interp" / "templates"
 DATA_URI = re.compile(r"data:image/(png|webp|jpeg);base64,(.+)", re.DOTALL)
 
 
 def add_scripts(app: Sphinx, config: Any) -> None:
-    """Copy the scripts of the package to the site as they are."""
+    """Copy the scripts of the package to the site once it is written."""
     app.connect("build-finished", _copy)
     app.add_css_file("live/live.css")
 
 
 def _copy(app: Sphinx, error: Exception | None) -> None:
-    folder = Path(app.outdir, "_static", "live")
-    folder.mkdir(parents=True, exist_ok=True)
+    if app.builder.format != "html":
+        return
+    static = Path(app.outdir, "_static")
+    (static / "live").mkdir(parents=True, exist_ok=True)
     for file in TEMPLATES.glob("*.*"):
-        (folder / file.name).write_bytes(file.read_bytes())
+        (static / "live" / file.name).write_bytes(file.read_bytes())
+    _minify([static / "book.js", *(static / "live").glob("*.js")])
+
+
+def _minify(scripts: list[Path]) -> None:
+    """Make the scripts shorter; without the npm package they stay as they were written."""
+    terser = ROOT / "node_modules" / "terser" / "dist" / "bundle.min.js"
+    if not terser.exists():
+        LOGGER.info("terser is not installed: the scripts of the pages stay as they were written")
+        return
+    program = (
+        "const fs = require('fs'), {minify} = require(process.argv[1]);"
+        "Promise.all(process.argv.slice(2).map(async (name) =>"
+        " fs.writeFileSync(name, (await minify(fs.readFileSync(name, 'utf8'))).code)));"
+    )
+    subprocess.run([node(), "-e", program, terser, *scripts], check=True)
 
 
 def share(app: Sphinx, pagename: str, page: BeautifulSoup) -> list[str]:

@@ -128,9 +128,9 @@ def _how_to_cite(app: Sphinx, title: Tag) -> str:
 
 
 def _plain(title: Tag) -> str:
-    return "".join(
-        text for text in title.find_all(string=True) if "headerlink" not in (text.parent.get("class") or [])
-    )
+    """Return the title without its number and its link."""
+    extras = {"headerlink", "section-number"}
+    return "".join(text for text in title.find_all(string=True) if not extras & set(text.parent.get("class") or []))
 
 
 @lru_cache
