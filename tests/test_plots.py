@@ -50,7 +50,7 @@ GALLERY: dict[str, Callable[[], plots.Figure]] = {
     "matrix": lambda: plots.matrix(
         [random(5, 5), normal(3, 3)], ".2f", colors=["gray", "signed"], between=["*"]
     ),
-    "matrix RGB": lambda: plots.matrix(random(3, 4, 4) * 255, titles=["pixels"], mark=[(0, 0, 2, 2)]),
+    "matrix RGB": lambda: plots.matrix(random(3, 4, 4) * 255, titles=["pixels"], marks={0: (0, 0, 2, 2)}),
     "curves": lambda: plots.curves({"a": [3, 2, 1], "b": [3.0, 2.5, 1.0]}, xlabel="epoch", ylabel="loss"),
     "bars": lambda: plots.bars({"cat": 0.5, "a longer name": -0.2}, xlabel="share", highlight=["cat"]),
     "confusion": lambda: plots.confusion(torch.tensor([[3, 1], [0, 4]]), ["instrument", "dog"]),
@@ -213,6 +213,14 @@ def test_the_coordinates_of_a_picture_are_those_of_its_pixels() -> None:
     axes = plots.image_row(random(1, 3, 90, 120)).axes[0]
     assert axes.get_xlim() == (-0.5, 119.5)
     assert axes.get_ylim() == (89.5, -0.5)
+
+
+def test_a_mark_outlines_the_pixels_that_it_names() -> None:
+    figure = plots.image_row(torch.zeros(1, 3, 10, 10), height=200, marks={0: (2, 5, 3, 4)})
+    red = figure.pixels()[..., 0] > 100
+    rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
+    assert [rows[0], rows[-1]] == pytest.approx([2 * 40, 5 * 40], abs=4)
+    assert [columns[0], columns[-1]] == pytest.approx([5 * 40, 9 * 40], abs=4)
 
 
 def test_heat_is_viridis_from_zero_to_its_own_maximum() -> None:
@@ -396,6 +404,7 @@ def test_a_table_is_html_and_markdown() -> None:
         (lambda: plots.matrix(random(40, 40)), "at most 32 x 32"),
         (lambda: plots.matrix(random(4, 4), colors="rainbow"), "'gray', 'heat' or 'signed'"),
         (lambda: plots.matrix([random(2, 2)] * 2, between=["+", "="]), "1 signs between"),
+        (lambda: plots.image_row(random(2, 3, 8, 8), marks={2: (0, 0, 4, 4)}), "There are 2 tiles"),
         (lambda: plots.curves({}), "not empty"),
         (lambda: plots.curves({"a": [1.0, float("nan")]}), "'a' has to hold finite numbers"),
         (lambda: plots.curves({"a": [1, 2, 3]}, x=[1, 2]), "x has 2 numbers"),

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from interp.errors import BadInputError
 from interp.plots import tiles
-from interp.plots.figure import COLORS, GAP, TEXT_WIDTH, Figure, font, wrap
+from interp.plots.figure import GAP, TEXT_WIDTH, Figure, font, wrap
 from interp.plots.pictures import as_parts, check_columns, heats
-from interp.plots.tiles import Heat, Picture, Tile
+from interp.plots.tiles import Heat, Mark, Picture, Tile
 
 Colors = Literal["gray", "heat", "signed"]
-Mark = tuple[int, int, int, int]
 
 
 def feature_maps(
@@ -115,7 +113,7 @@ def matrix(
     colors: Colors | Sequence[Colors] = "gray",
     titles: Sequence[str] | None = None,
     between: Sequence[str] | None = None,
-    mark: Sequence[Mark] = (),
+    marks: Mapping[int, Mark] | None = None,
     cell: float = 46,
     width: float = TEXT_WIDTH,
 ) -> Figure:
@@ -128,7 +126,7 @@ def matrix(
             around 0; one, or one for each patch. RGB patches show their own colours.
         titles: one for each patch.
         between: the signs between the patches, one fewer than patches, such as ("·", "=").
-        mark: squares to outline in the first patch, as (row, column, height, width).
+        marks: what to outline: number of the patch to (row, column, height, width).
         cell: the largest side of a square in CSS pixels.
         width: the width that must not be exceeded.
     """
@@ -142,8 +140,7 @@ def matrix(
     figure, axes = _patches(drawn, tiles.check_titles(titles, count), signs, side, space)
     for patch, tile, one, form in zip(patches, drawn, axes, formats, strict=True):
         _numbers(one, patch, tile, form, side)
-    for square in mark:
-        _outline(axes[0], square)
+    tiles.outline(axes, marks)
     return figure
 
 
@@ -222,11 +219,3 @@ def ink_on(color: np.ndarray) -> str:
 
 def _minus(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _outline(axes: Axes, square: Mark) -> None:
-    r, c, height, width = square
-    box = Rectangle(
-        (c - 0.5, r - 0.5), width, height, fill=False, edgecolor=COLORS[1], linewidth=2.2, clip_on=False
-    )
-    axes.add_patch(box)

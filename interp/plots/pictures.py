@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from interp import image
 from interp.errors import BadInputError
 from interp.plots import tiles
 from interp.plots.figure import TEXT_WIDTH, Figure
-from interp.plots.tiles import Heat, Overlay, Picture
+from interp.plots.tiles import Heat, Mark, Overlay, Picture
 
 Images = Tensor | Sequence[Tensor]
 
@@ -23,6 +23,7 @@ def image_row(
     *,
     height: float | None = None,
     width: float = TEXT_WIDTH,
+    marks: Mapping[int, Mark] | None = None,
 ) -> Figure:
     """Show images side by side, as large as the column allows.
 
@@ -32,8 +33,11 @@ def image_row(
         titles: one for each image.
         height: the largest height in CSS pixels.
         width: the width to fill, in CSS pixels.
+        marks: rectangles to outline: number of the image to (row, column, height, width) in its pixels.
     """
-    return tiles.row(pictures(images), titles, width=width, height=height)
+    figure = tiles.row(pictures(images), titles, width=width, height=height)
+    tiles.outline(figure.axes, marks)
+    return figure
 
 
 def image_grid(

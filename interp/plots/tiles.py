@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from PIL import Image as PILImage
 
 from interp.errors import BadInputError
-from interp.plots.figure import DOTS, GAP, INK, LINE, Figure, lines, text_width, wrap
+from interp.plots.figure import COLORS, DOTS, GAP, INK, LINE, Figure, lines, text_width, wrap
 
 HEAT = matplotlib.colormaps["viridis"]
 SIGNED = matplotlib.colormaps["RdBu_r"]
+Mark = tuple[float, float, float, float]  # row, column, height, width in the values of a tile
 CRISP_BELOW = 64  # sides shorter than this are shown as squares, longer ones as smooth pictures
 TALLEST = 420
 
@@ -139,6 +141,16 @@ def frame(axes: Axes) -> None:
     axes.set_axis_on()
     axes.tick_params(length=0, labelleft=False, labelbottom=False)
     axes.spines[:].set(color=INK, linewidth=0.36, alpha=0.6)
+
+
+def outline(axes: Sequence[Axes], marks: Mapping[int, Mark] | None) -> None:
+    """Outline a rectangle (row, column, height, width) in some of the tiles."""
+    for number, (top, left, height, width) in (marks or {}).items():
+        if not 0 <= number < len(axes):
+            raise BadInputError(f"There are {len(axes)} tiles; a mark is for number {number}.")
+        corner = (left - 0.5, top - 0.5)
+        box = Rectangle(corner, width, height, fill=False, edgecolor=COLORS[1], linewidth=1.6, clip_on=False)
+        axes[number].add_patch(box)
 
 
 def row(tiles: Sequence[Tile], titles: Sequence[str] | None, *, width: float, height: float | None) -> Figure:
