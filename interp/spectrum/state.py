@@ -101,7 +101,7 @@ class Spectrum:
             like: take k, sample, seed, pool and level from this one.
         """
         blank = like or Spectrum.empty({name: table.shape[-1] for name, table in scores.items()})
-        return blank._blank().extended(ids, scores, broken=broken)
+        return blank._blank().extended(ids, scores).with_broken(broken)
 
     def _blank(self) -> Spectrum:
         layers = {name: units.empty(each.level, self.k) for name, each in self.layers.items()}
@@ -129,8 +129,11 @@ class Spectrum:
             layers=layers,
             images=_counted(self.images + len(ids)),
             sample=everyone[kept],
-            broken=tuple(sorted({*self.broken, *broken})),
         )
+
+    def with_broken(self, broken: Sequence[Broken]) -> Spectrum:
+        """Return the spectrum with more images listed that could not be read."""
+        return replace(self, broken=tuple(sorted({*self.broken, *broken})))
 
     def __getitem__(self, which: int | tuple[str, int]) -> Unit:
         layer, channel = which if isinstance(which, tuple) else (self._only_layer(), which)

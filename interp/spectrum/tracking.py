@@ -1,0 +1,209 @@
+"""Stream batches through a network and keep the spectrum of its units."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from interp import folding, hooks, image
+from interp.errors import BadInputError, UnknownNameError
+from interp.spectrum.sources import Batch
+from interp.spectrum.state import Broken, Spectrum
+
+POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda maps: maps.mean(dim=(2, 3)),
+    "max": lambda maps: maps.amax(dim=(2, 3)),
+    "center": lambda maps: maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2].clone(),
+}
+CHUNK = (
+    512  # scores that wait to be counted together: enough to make the counting cheap, few enough to forget
+)
+
+
+def track(
+    model: nn.Module,
+    layers: Sequence[str],
+    batches: Iterable[Batch],
+    *,
+    pool: str = "mean",
+    k: int = 9,
+    sample: int = 256,
+    seed: int = 0,
+    level: Mapping[str, Tensor] | None = None,
+    fold: bool = True,
+    total: int | None = None,
+    progress: bool = False,
+) -> Spectrum:
+    """Return the spectrum of some layers over all batches; the options are those of `tracking`.
+
+    Raises:
+        BadInputError: there are fewer images than a band holds, or a layer has no channels.
+        UnknownNameError: a layer or a pool does not exist.
+    """
+    found = deque(
+        tracking(
+            model,
+            layers,
+            batches,
+            pool=pool,
+            k=k,
+            sample=sample,
+            seed=seed,
+            level=level,
+            fold=fold,
+            total=total,
+            progress=progress,
+            every=None,
+        ),
+        maxlen=1,
+    )[0]
+    if found.images < k:
+        raise BadInputError(
+            f"A band holds k={k} images, but only {found.images} could be read{_reasons(found.broken)}. "
+            "Use more images or a smaller k."
+        )
+    return found
+
+
+def tracking(
+    model: nn.Module,
+    layers: Sequence[str],
+    batches: Iterable[Batch],
+    *,
+    pool: str = "mean",
+    k: int = 9,
+    sample: int = 256,
+    seed: int = 0,
+    level: Mapping[str, Tensor] | None = None,
+    fold: bool = True,
+    total: int | None = None,
+    progress: bool = False,
+    every: int | None = 1024,
+) -> Iterator[Spectrum]:
+    """Yield the spectrum of some layers as it grows, and at last the one of all batches.
+
+    A unit is a channel of a layer, and its score for an image is its pooled activation. Choose places with both signs:
+    before a non-linearity, at a residual sum, at a linear bottleneck, at the logits. There the mean over the positions
+    has both signs; the maximum seldom has.
+
+    Args:
+        model: any network for images (N, 3, H, W) in [0, 1]; it stays as it is.
+        layers: names of layers that return (N, C, H, W) or (N, C); all are taken from one forward pass, which ends at
+            the last of them.
+        batches: what to look at.
+        pool: "mean" or "max" over the positions, or "center", the position in the middle.
+        k: how many images a band holds.
+        sample: how many images the random sample holds, for the quantile bands and correlations.
+        seed: which images are in the sample.
+        level: {layer: (C,)} what counts as zero, such as `medians` of a first pass; 0 by default.
+        fold: on a CPU, run a copy with batch norm folded into the convolutions, several times as fast.
+        total: the number of images, for the progress bar.
+        progress: whether to show a bar with images a second and the time left.
+        every: how many images lie between two results; None gives the last one only.
+    """
+    names = list(dict.fromkeys(layers))
+    score = scorer(model, names, pool=pool, fold=fold)
+    tally = _Tally(partial(Spectrum.empty, k=k, sample=sample, seed=seed, pool=pool, level=level))
+    shown = 0
+    with tqdm(total=total, unit=" images", disable=not progress, smoothing=0.1) as bar:
+        for batch in batches:
+            tally.add(batch, score)
+            bar.update(len(batch.ids))
+            if every and tally.images >= shown + every:
+                yield tally.counted()
+                shown = tally.images
+    if tally.images > shown or tally.waiting_broken or not shown:
+        yield tally.counted()
+
+
+@dataclass
+class _Tally:
+    """A spectrum that grows; scores wait until there are enough of them to be counted together."""
+
+    start: Callable[[Mapping[str, int]], Spectrum]
+    spectrum: Spectrum | None = None
+    ids: list[Tensor] = field(default_factory=list)
+    scores: list[dict[str, Tensor]] = field(default_factory=list)
+    waiting: int = 0
+    waiting_broken: list[Broken] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        return self.waiting + (self.spectrum.images if self.spectrum else 0)
+
+    def add(self, batch: Batch, score: Callable[[Tensor], dict[str, Tensor]]) -> None:
+        self.waiting_broken.extend(batch.broken)
+        if len(batch.ids):
+            self.ids.append(torch.as_tensor(batch.ids))
+            self.scores.append(score(batch.images))
+            self.waiting += len(batch.ids)
+        if self.waiting >= CHUNK:
+            self.counted()
+
+    def counted(self) -> Spectrum:
+        """Return the spectrum of everything so far."""
+        if self.waiting:
+            tables = {layer: torch.cat([scores[layer] for scores in self.scores]) for layer in self.scores[0]}
+            spectrum = self.spectrum or self.start({layer: table.shape[1] for layer, table in tables.items()})
+            self.spectrum = spectrum.extended(torch.cat(self.ids), tables)
+            self.ids, self.scores, self.waiting = [], [], 0
+        if self.spectrum is None:
+            raise BadInputError(f"No image could be read{_reasons(self.waiting_broken)}. Check the source.")
+        self.spectrum = self.spectrum.with_broken(self.waiting_broken)
+        self.waiting_broken = []
+        return self.spectrum
+
+
+def scorer(
+    model: nn.Module, layers: Sequence[str], *, pool: str = "mean", fold: bool = True
+) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Return a function from images (N, 3, H, W) to {layer: (N, C) float32 scores on the CPU}.
+
+    Args:
+        model: any network; it stays as it is.
+        layers: whose channels are scored.
+        pool: "mean", "max" or "center".
+        fold: on a CPU, run a faster copy.
+    """
+    if pool not in POOLS:
+        raise UnknownNameError("pool", pool, POOLS)
+    if not layers:
+        raise BadInputError("Name at least one layer; hooks.layer_names(model) lists them.")
+    for layer in layers:
+        hooks.find_layer(model, layer)
+    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    folded = fold and device.type == "cpu"
+    runner = folding.fold(model, keep=layers) if folded else model
+    layout = torch.channels_last if folded else torch.contiguous_format
+
+    @torch.no_grad()
+    def score(images: Tensor) -> dict[str, Tensor]:
+        images = image.check(images).to(device=device, memory_format=layout)
+        found = hooks.run(runner, images, layers, then=lambda output: pooled(output, pool))
+        return {layer: scores.to("cpu", torch.float32) for layer, scores in found.items()}
+
+    return score
+
+
+def pooled(activations: Tensor, pool: str) -> Tensor:
+    """Return one score for each image and channel, (N, C), from activations (N, C, H, W) or (N, C)."""
+    if activations.ndim == 2:
+        return activations.clone()
+    if activations.ndim != 4:
+        raise BadInputError(
+            f"A layer that returns (N, C, H, W) or (N, C) is needed; this one returns {tuple(activations.shape)}, "
+            "which has no channels to look at."
+        )
+    return POOLS[pool](activations)
+
+
+def _reasons(broken: Sequence[Broken]) -> str:
+    if not broken:
+        return ""
+    return f" ({len(broken)} were broken, such as {broken[0].name}: {broken[0].reason})"
