@@ -79,3 +79,15 @@ class MissingFileError(InterpError, FileNotFoundError):
 
 class DamagedFileError(InterpError, OSError):
     """A file is there, but it is not what it should be: cut short, changed, or of another kind."""
+
+
+class UnwritableError(InterpError, OSError):
+    """A result cannot be written: the folder is read-only or missing, or the disk is full."""
+
+
+class LostSourceError(InterpError, ConnectionError):
+    """A source of images ended early or could not be reached, also after several attempts."""
+
+
+class LostWorkerError(InterpError, RuntimeError):
+    """A process that computed a part was killed, also after several attempts."""
