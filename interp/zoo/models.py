@@ -148,21 +148,19 @@ def _timm(name: str) -> nn.Module:
         raise UnknownNameError("model", f"timm:{name}", [f"timm:{other}" for other in known])
     config = timm.get_pretrained_cfg(name)
     if config.hf_hub_id:
-        names = (
-            (config.hf_hub_filename,)
-            if config.hf_hub_filename
-            else ("model.safetensors", "pytorch_model.bin")
-        )
-        path = files.fetch_from_hub(config.hf_hub_id, names)
-        model = _timm_from_file(timm, name, path, config.custom_load)
+        path = files.fetch_from_hub(config.hf_hub_id, ("model.safetensors", "pytorch_model.bin"))
+        model = _timm_from_file(timm, name, path)
     else:
-        files.load_weights(config.url)
+        files.load_weights(
+            config.url
+        )  # refuses a wrong or unsafe file before timm, which reads it again, sees it
         model = timm.create_model(name, pretrained=True)
     return Normalized(model, config.mean, config.std, _names(getattr(model, "num_classes", 0)))
 
 
-def _timm_from_file(timm: Any, name: str, path: Path, custom_load: bool | str) -> nn.Module:
-    overlay = {"file": str(path), "custom_load": custom_load}
+def _timm_from_file(timm: Any, name: str, path: Path) -> nn.Module:
+    # timm itself would ask the network about a file that is here, for half a minute where there is none.
+    overlay = {"file": str(path), "custom_load": False}
     try:
         model: nn.Module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
     except Exception as error:  # readers raise whatever a damaged file makes them stumble over
