@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from interp import hooks, image
-from interp.attribution.passes import input_gradient
+from interp.attribution.passes import at_once, input_gradient
 from interp.attribution.targets import Single, Target, each
 from interp.errors import BadInputError
 
@@ -52,7 +52,6 @@ def smooth_grad(
     samples: int = 32,
     noise: float = 0.15,
     seed: int = 0,
-    chunk: int = 8,
 ) -> Tensor:
     """Return the saliency of the mean gradient over noisy copies of each image.
 
@@ -63,31 +62,29 @@ def smooth_grad(
         samples: the number of noisy copies.
         noise: the standard deviation of the noise as a share of the image's range (maximum minus minimum).
         seed: of the noise; the global random numbers are left alone.
-        chunk: how many copies go through the model at a time.
 
     Returns:
         Heat, (N, H, W), from 0 upwards.
     """
-    if samples < 1 or noise < 0 or chunk < 1:
-        raise BadInputError(f"samples and chunk start at 1, noise at 0; got {samples}, {chunk} and {noise}.")
+    if samples < 1 or not noise >= 0:
+        raise BadInputError(f"samples starts at 1 and noise at 0; got {samples} and {noise}.")
     targets = each(target, len(image.check(images)))
     maps = [
-        _smooth_gradient(model, one, single, samples, noise, seed, chunk)
+        _smooth_gradient(model, one, single, samples, noise, seed)
         for one, single in zip(images.detach(), targets, strict=True)
     ]
     return _strength(torch.stack(maps)).to(images.device)
 
 
 def _smooth_gradient(
-    model: nn.Module, one: Tensor, target: Single, samples: int, noise: float, seed: int, chunk: int
+    model: nn.Module, one: Tensor, target: Single, samples: int, noise: float, seed: int
 ) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     deviation = noise * (one.max() - one.min())
     total: Tensor | float = 0.0
-    for start in range(0, samples, chunk):
-        drawn = [
-            torch.randn(one.shape, generator=generator) for _ in range(start, min(start + chunk, samples))
-        ]
+    for start in range(0, samples, at_once(one)):
+        count = min(at_once(one), samples - start)
+        drawn = [torch.randn(one.shape, generator=generator) for _ in range(count)]
         _, gradient = input_gradient(model, one + deviation * torch.stack(drawn).to(one), target)
         total = total + gradient.sum(dim=0)
     return torch.as_tensor(total / samples)

@@ -43,7 +43,6 @@ def deletion(
     *,
     steps: int = 28,
     baseline: Baseline = 0.5,
-    chunk: int = 8,
 ) -> Curve:
     """Replace the hottest pixels by the baseline, more and more; a good map makes the score fall at once.
 
@@ -56,13 +55,12 @@ def deletion(
         heat: (N, H, W); equal values are ordered by chance, the same at every call.
         steps: how many equal portions of pixels go.
         baseline: what replaces them: a brightness, "blur", or images.
-        chunk: how many images go through the model at a time.
 
     Raises:
         BadInputError: images, target, heat or an option do not fit; the message says how to mend it.
     """
     finish = fill(image.check(images).detach(), baseline)
-    return _curve(model, images.detach(), finish, target, heat, steps, chunk)
+    return _curve(model, images.detach(), finish, target, heat, steps)
 
 
 def insertion(
@@ -73,7 +71,6 @@ def insertion(
     *,
     steps: int = 28,
     baseline: Baseline = "blur",
-    chunk: int = 8,
 ) -> Curve:
     """Start from the baseline and bring the hottest pixels back; a good map makes the score rise at once.
 
@@ -81,30 +78,25 @@ def insertion(
     edges that were never in the image.
     """
     start = fill(image.check(images).detach(), baseline)
-    return _curve(model, start, images.detach(), target, heat, steps, chunk)
+    return _curve(model, start, images.detach(), target, heat, steps)
 
 
 def _curve(
-    model: nn.Module, start: Tensor, finish: Tensor, target: Target, heat: Tensor, steps: int, chunk: int
+    model: nn.Module, start: Tensor, finish: Tensor, target: Target, heat: Tensor, steps: int
 ) -> Curve:
-    if steps < 1 or chunk < 1:
-        raise BadInputError(f"steps and chunk start at 1; got {steps} and {chunk}.")
+    if steps < 1:
+        raise BadInputError(f"At least 1 step is needed, not {steps}.")
     ranks = _ranks(_fitting(heat, start))
     ways = zip(start, finish, each(target, len(start)), ranks, strict=True)
-    values = [_way(model, *way, steps, chunk) for way in ways]
+    values = [_way(model, *way, steps) for way in ways]
     return Curve(torch.linspace(0, 1, steps + 1), torch.stack(values))
 
 
-def _way(
-    model: nn.Module, start: Tensor, finish: Tensor, target: Single, rank: Tensor, steps: int, chunk: int
-) -> Tensor:
+def _way(model: nn.Module, start: Tensor, finish: Tensor, target: Single, rank: Tensor, steps: int) -> Tensor:
     """Return the score (S + 1,) while the pixels of growing rank turn from `start` to `finish`."""
     counts = torch.linspace(0, rank.numel(), steps + 1).round().to(rank)
-    values = []
-    for some in torch.split(counts, chunk):
-        pictures = torch.where(rank < some[:, None, None, None], finish, start)
-        values.append(scores(model, pictures, target, read=None if callable(target) else _probabilities))
-    return torch.cat(values).cpu()
+    pictures = torch.where(rank < counts[:, None, None, None], finish, start)
+    return scores(model, pictures, target, read=None if callable(target) else _probabilities).cpu()
 
 
 def _probabilities(logits: Tensor) -> Tensor:
@@ -138,7 +130,8 @@ def pointing_game(heat: Tensor, masks: Tensor) -> Tensor:
     """
     flat, mask = _with_masks(heat, masks)
     hottest = flat == flat.amax(dim=1, keepdim=True)
-    return (hottest & mask).sum(dim=1) / hottest.sum(dim=1)
+    hits: Tensor = (hottest & mask).sum(dim=1)
+    return hits / hottest.sum(dim=1)
 
 
 def mass_in_mask(heat: Tensor, masks: Tensor) -> Tensor:
@@ -165,7 +158,8 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
 def _mean_ranks(values: Tensor) -> Tensor:
     _, inverse, counts = torch.unique(values.flatten(), return_inverse=True, return_counts=True)
-    return (counts.cumsum(0) - (counts - 1) / 2)[inverse].double()
+    ranks: Tensor = counts.cumsum(0) - (counts - 1) / 2
+    return ranks[inverse].double()
 
 
 def _correlation(first: Tensor, second: Tensor) -> Tensor:

@@ -13,10 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from interp import hooks, image
-from interp.attribution.targets import Target, names_of, select
+from interp.attribution.targets import Target, each, names_of, select
 from interp.errors import BadInputError
 
 Read = Callable[[Tensor], Tensor]
+# What goes through a network at a time, in pixels. On a CPU more is slower, because the activations no longer find room
+# near the processor: a gradient of EfficientNet-Lite0 takes 57 ms an image for 8 images of 224 x 224, 72 ms for 16.
+PIXELS_ON_CPU = 8 * 224 * 224
+PIXELS_ON_GPU = 128 * 224 * 224
 
 
 def scores(model: nn.Module, images: Tensor, target: Target, read: Read | None = None) -> Tensor:
@@ -28,9 +32,12 @@ def scores(model: nn.Module, images: Tensor, target: Target, read: Read | None =
         target: see `targets.select`.
         read: applied to the output first, such as a softmax.
     """
+    values = []
     with torch.no_grad(), hooks.evaluating(model):
-        output = model(ready(model, images))
-        return select(output if read is None else read(output), target, names_of(model))
+        for some, targets in portions(images, target):
+            output = model(ready(model, some))
+            values.append(select(output if read is None else read(output), targets, names_of(model)))
+    return torch.cat(values)
 
 
 def input_gradient(model: nn.Module, images: Tensor, target: Target) -> tuple[Tensor, Tensor]:
@@ -44,10 +51,14 @@ def input_gradient(model: nn.Module, images: Tensor, target: Target) -> tuple[Te
     Raises:
         BadInputError: the score does not depend on the images.
     """
+    values, gradients = [], []
     with explaining(model):
-        leaf = ready(model, images).requires_grad_()
-        score = select(model(leaf), target, names_of(model))
-        return score.detach(), differentiate(score, leaf, "the images")
+        for some, targets in portions(images, target):
+            leaf = ready(model, some).requires_grad_()
+            score = select(model(leaf), targets, names_of(model))
+            gradients.append(differentiate(score, leaf, "the images"))
+            values.append(score.detach())
+    return torch.cat(values), torch.cat(gradients)
 
 
 def layer_gradient(model: nn.Module, images: Tensor, target: Target, layer: str) -> tuple[Tensor, Tensor]:
@@ -60,6 +71,16 @@ def layer_gradient(model: nn.Module, images: Tensor, target: Target, layer: str)
         UnknownNameError: there is no such layer; the message lists the closest names.
         BadInputError: the layer does not run, its output is not (N, C, h, w), or the score does not depend on it.
     """
+    activations, gradients = [], []
+    with explaining(model):
+        for some, targets in portions(images, target):
+            score, found = _score_and_maps(model, some, targets, layer)
+            gradients.append(differentiate(score, found, f"the layer {layer!r}"))
+            activations.append(found.detach())
+    return torch.cat(activations), torch.cat(gradients)
+
+
+def _score_and_maps(model: nn.Module, images: Tensor, target: Target, layer: str) -> tuple[Tensor, Tensor]:
     found: list[Tensor] = []
 
     def start_graph(output: Tensor) -> Tensor:
@@ -69,11 +90,23 @@ def layer_gradient(model: nn.Module, images: Tensor, target: Target, layer: str)
         torch.set_grad_enabled(True)
         return found[0].clone()  # an in-place operation behind the layer must not change what was found
 
-    with explaining(model):
-        with torch.no_grad(), hooks.replacing(model, {layer: start_graph}):
-            score = select(model(ready(model, images)), target, names_of(model))
-        activations = _maps(found, layer)
-        return activations.detach(), differentiate(score, activations, f"the layer {layer!r}")
+    with torch.no_grad(), hooks.replacing(model, {layer: start_graph}):
+        score = select(model(ready(model, images)), target, names_of(model))
+    return score, _maps(found, layer)
+
+
+def at_once(images: Tensor) -> int:
+    """Return how many images of this size go through a network at a time, at least 1."""
+    pixels = PIXELS_ON_CPU if images.device.type == "cpu" else PIXELS_ON_GPU
+    return max(1, pixels // (images.shape[-2] * images.shape[-1]))
+
+
+def portions(images: Tensor, target: Target) -> Iterator[tuple[Tensor, Target]]:
+    """Yield the images in portions of `at_once`, each with its part of the targets."""
+    size, singles = at_once(images), each(target, len(images))
+    for start in range(0, len(images), size):
+        part = slice(start, start + size)
+        yield images[part], target if callable(target) else singles[part]
 
 
 @contextlib.contextmanager

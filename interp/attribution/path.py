@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from interp import image
 from interp.attribution.baselines import Baseline, fill
-from interp.attribution.passes import input_gradient
+from interp.attribution.passes import at_once, input_gradient
 from interp.attribution.targets import Single, Target, each
 from interp.errors import BadInputError
+
+HALVED_AT_ONCE = 8  # segments; few enough to choose well, enough for a batch
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,19 @@ class PathIntegral:
     Attributes:
         heat: (N, H, W), of both signs, in units of the score.
         difference: (N,), the score of the image minus that of the baseline; what the heat should add up to.
+        bound: (N,), what the segments of the path miss, added up without signs, as a share of |difference|.
         gradients: (N,), how many gradients were computed for each image.
     """
 
     heat: Tensor
     difference: Tensor
+    bound: Tensor
     gradients: Tensor
 
     @property
     def error(self) -> Tensor:
         """The completeness error (N,): |sum of the heat - difference| as a share of |difference|."""
-        miss = (self.heat.sum(dim=(1, 2)) - self.difference).abs()
-        return miss / self.difference.abs().clamp(min=torch.finfo(miss.dtype).tiny)
+        return _share(self.heat.sum(dim=(1, 2)) - self.difference, self.difference)
 
 
 def integrated_gradients(
@@ -49,7 +52,6 @@ def integrated_gradients(
     tolerance: float = 0.1,
     steps: int = 8,
     max_steps: int = 256,
-    chunk: int = 8,
 ) -> Tensor:
     """Return the heat of `integrate`, which says its error too.
 
@@ -61,7 +63,7 @@ def integrated_gradients(
     """
     return integrate(
         model, images, target,
-        baseline=baseline, tolerance=tolerance, steps=steps, max_steps=max_steps, chunk=chunk,
+        baseline=baseline, tolerance=tolerance, steps=steps, max_steps=max_steps,
     ).heat  # fmt: skip
 
 
@@ -74,14 +76,14 @@ def integrate(
     tolerance: float = 0.1,
     steps: int = 8,
     max_steps: int = 256,
-    chunk: int = 8,
 ) -> PathIntegral:
     """Integrate the gradient along the path from the baseline to each image until the stated error is reached.
 
     The path starts with `steps` equal segments. Each is checked: the trapezoid rule has to give the difference of the
     scores at its ends. While the misses of all segments, added up without their signs, are more than `tolerance` times
     the whole difference, those that miss most are halved. The completeness error is then at most `tolerance`, and
-    mostly far smaller, since the misses of the segments partly cancel.
+    mostly far smaller, since the misses of the segments partly cancel. The memory needed is that of a few images in
+    the model and of one map (H, W) for each point.
 
     Args:
         model: takes images in [0, 1], returns logits; it comes back as it was.
@@ -91,7 +93,6 @@ def integrate(
         tolerance: the largest error; infinity stays with the first, equal segments.
         steps: the number of segments to begin with.
         max_steps: the number of segments at which an image is given up, with a warning.
-        chunk: how many points go through the model at a time; this and one map for each point is all the memory used.
 
     Raises:
         BadInputError: images, target or an option do not fit; the message says how to mend it.
@@ -100,38 +101,34 @@ def integrate(
     Warns:
         UserWarning: an image was given up; the message says its error.
     """
-    if min(steps, chunk) < 1 or max_steps < steps or not tolerance >= 0:
+    if steps < 1 or max_steps < steps or not tolerance >= 0:
         raise BadInputError(
-            f"steps and chunk start at 1, max_steps at steps, tolerance at 0; got {steps}, {chunk}, {max_steps} and "
-            f"{tolerance}."
+            f"steps starts at 1, max_steps at steps, tolerance at 0; got {steps}, {max_steps} and {tolerance}."
         )
     start = fill(image.check(images).detach(), baseline)
     ends = zip(start, images.detach(), each(target, len(images)), strict=True)
-    paths = [_Path(model, *end, steps=steps, chunk=chunk) for end in ends]
-    for path in paths:
-        path.refine(tolerance, max_steps)
+    each_alone = [_Path(model, *end, steps=steps).refine(tolerance, max_steps).integral() for end in ends]
     integral = PathIntegral(
-        heat=torch.stack([path.heat() for path in paths]).to(images.device),
-        difference=torch.stack([path.scores[-1] - path.scores[0] for path in paths]).to(images.device),
-        gradients=torch.tensor([len(path.points) for path in paths], device=images.device),
+        heat=torch.stack([one.heat for one in each_alone]).to(images.device),
+        difference=torch.stack([one.difference for one in each_alone]).to(images.device),
+        bound=torch.stack([one.bound for one in each_alone]).to(images.device),
+        gradients=torch.stack([one.gradients for one in each_alone]).to(images.device),
     )
-    _warn_of_misses(paths, integral, tolerance, max_steps)
+    _warn_of_misses(integral, tolerance, max_steps)
     return integral
 
 
 class _Path:
     """The points of one path, in order, each with its score and its map of d score / d position, (H, W)."""
 
-    def __init__(
-        self, model: nn.Module, start: Tensor, end: Tensor, target: Single, *, steps: int, chunk: int
-    ) -> None:
-        self.model, self.start, self.way, self.target, self.chunk = model, start, end - start, target, chunk
+    def __init__(self, model: nn.Module, start: Tensor, end: Tensor, target: Single, *, steps: int) -> None:
+        self.model, self.start, self.way, self.target = model, start, end - start, target
         self.points = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
         self.scores, self.rates = self._visit(self.points)
 
     def _visit(self, points: Tensor) -> tuple[Tensor, Tensor]:
         scores, rates = [], []
-        for some in torch.split(points, self.chunk):
+        for some in torch.split(points, at_once(self.start)):
             images = self.start + some.to(self.start)[:, None, None, None] * self.way
             score, gradient = input_gradient(self.model, images, self.target)
             scores.append(score.to(self.start))
@@ -144,13 +141,19 @@ class _Path:
         estimates = self.points.diff() * (slopes[1:] + slopes[:-1]).cpu() / 2
         return (estimates - self.scores.double().diff().cpu()).abs()
 
-    def allowed(self, tolerance: float) -> float:
-        return tolerance * abs(float(self.scores[-1] - self.scores[0]))
+    def bound(self) -> Tensor:
+        return _share(self.misses().sum(), self.difference().double().cpu())
 
-    def refine(self, tolerance: float, max_steps: int) -> None:
-        while (misses := self.misses()).sum() > self.allowed(tolerance) and len(misses) < max_steps:
-            worst = misses.topk(min(self.chunk, len(misses), max_steps - len(misses))).indices
+    def difference(self) -> Tensor:
+        return self.scores[-1] - self.scores[0]
+
+    def refine(self, tolerance: float, max_steps: int) -> _Path:
+        """Halve the segments that miss most until all together miss at most `tolerance` of the difference."""
+        while self.bound() > tolerance and len(self.points) <= max_steps:
+            misses = self.misses()
+            worst = misses.topk(min(HALVED_AT_ONCE, len(misses), max_steps - len(misses))).indices
             self._halve(worst)
+        return self
 
     def _halve(self, segments: Tensor) -> None:
         middles = (self.points[segments] + self.points[segments + 1]) / 2
@@ -167,9 +170,18 @@ class _Path:
         weights[:-1] += widths / 2
         return torch.einsum("phw,p->hw", self.rates, weights.to(self.rates))
 
+    def integral(self) -> PathIntegral:
+        count = torch.tensor(len(self.points))
+        return PathIntegral(self.heat(), self.difference(), self.bound().to(self.scores), count)
 
-def _warn_of_misses(paths: list[_Path], integral: PathIntegral, tolerance: float, max_steps: int) -> None:
-    given_up = [number for number, path in enumerate(paths) if path.misses().sum() > path.allowed(tolerance)]
+
+def _share(miss: Tensor, whole: Tensor) -> Tensor:
+    """Return |miss| / |whole|, and 0 where nothing is missed, even of nothing."""
+    return miss.abs() / whole.abs().clamp(min=torch.finfo(whole.dtype).tiny)
+
+
+def _warn_of_misses(integral: PathIntegral, tolerance: float, max_steps: int) -> None:
+    given_up = (integral.bound > tolerance).nonzero().flatten().tolist()
     if given_up:
         errors = ", ".join(f"image {number}: {integral.error[number]:.1%}" for number in given_up)
         warnings.warn(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from interp.errors import BadInputError, UnknownNameError
 
 Single = int | str | Callable[[Tensor], Tensor]
-Target = Single | Tensor | Sequence[int | str]
+Target = Single | Tensor | Sequence[Single]
 
 
 def select(logits: Tensor, target: Target, class_names: Sequence[str] | None = None) -> Tensor:
@@ -19,8 +19,9 @@ def select(logits: Tensor, target: Target, class_names: Sequence[str] | None = N
 
     Args:
         logits: the model's output, (N, classes).
-        target: the index of a class; its name; a list or an integer tensor with one for each image; or a function
-            that takes the logits and returns the scores (N,), such as `lambda z: z[:, 281] - z[:, 282]`.
+        target: the index of a class; its name; a function that takes the logits of any number of images and returns
+            their scores (N,), such as `lambda z: z[:, 281] - z[:, 282]`; or a list of these, one for each image (for
+            indices also an integer tensor).
         class_names: the names of the classes, in order.
 
     Raises:
@@ -29,6 +30,9 @@ def select(logits: Tensor, target: Target, class_names: Sequence[str] | None = N
     """
     if callable(target):
         scores = _checked(target(logits), logits)
+    elif isinstance(target, Sequence) and any(map(callable, target)):
+        rows = zip(torch.split(logits, 1), each(target, len(logits)), strict=True)
+        scores = torch.cat([select(row, single, class_names) for row, single in rows])
     else:
         scores = logits.gather(1, _indices(_matrix(logits), target, class_names)[:, None])[:, 0]
     if not torch.isfinite(scores).all():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from interp import image
 from interp.attribution.baselines import Baseline, fill
-from interp.attribution.passes import scores
+from interp.attribution.passes import at_once, scores
 from interp.attribution.targets import Single, Target, each
 from interp.errors import BadInputError
 
@@ -24,7 +24,6 @@ def occlusion(
     window: int = 32,
     stride: int = 16,
     baseline: Baseline = 0.5,
-    chunk: int = 8,
 ) -> Tensor:
     """Return how much of the score is lost when a square around each pixel is covered.
 
@@ -37,7 +36,6 @@ def occlusion(
         window: the side of the square in pixels; the last ones of a row or column are cut off by the edge.
         stride: the distance of neighboring squares in pixels, at most `window`.
         baseline: what covers: a brightness, "blur", or images.
-        chunk: how many covered images go through the model at a time.
 
     Returns:
         Heat, (N, H, W), in units of the score; negative where covering helps.
@@ -47,15 +45,15 @@ def occlusion(
         UnknownNameError: there is no class of that name.
     """
     height, width = image.check(images).shape[-2:]
-    if not 1 <= stride <= window <= min(height, width) or chunk < 1:
+    if not 1 <= stride <= window <= min(height, width):
         raise BadInputError(
-            f"Occlusion needs 1 <= stride <= window <= the image's side and a positive chunk; got the stride {stride}, "
-            f"the window {window}, the chunk {chunk} and images of {height} x {width} pixels."
+            f"Occlusion needs 1 <= stride <= window <= the image's side; got the stride {stride}, the window {window} "
+            f"and images of {height} x {width} pixels."
         )
     covers = fill(images.detach(), baseline)
     whole = zip(images.detach(), covers, each(target, len(images)), strict=True)
     squares = list(boxes(height, width, window, stride))
-    return torch.stack([_losses(model, *one, squares, chunk) for one in whole])
+    return torch.stack([_losses(model, *one, squares) for one in whole])
 
 
 def boxes(height: int, width: int, window: int, stride: int) -> Iterator[Box]:
@@ -65,13 +63,11 @@ def boxes(height: int, width: int, window: int, stride: int) -> Iterator[Box]:
             yield slice(top, min(top + window, height)), slice(left, min(left + window, width))
 
 
-def _losses(
-    model: nn.Module, one: Tensor, cover: Tensor, target: Single, squares: list[Box], chunk: int
-) -> Tensor:
+def _losses(model: nn.Module, one: Tensor, cover: Tensor, target: Single, squares: list[Box]) -> Tensor:
     whole = scores(model, one[None], target).to(one)
     total, count = torch.zeros_like(one[0]), torch.zeros_like(one[0])
-    for start in range(0, len(squares), chunk):
-        some = squares[start : start + chunk]
+    for start in range(0, len(squares), at_once(one)):
+        some = squares[start : start + at_once(one)]
         covered = scores(model, _covered(one, cover, some), target).to(one)
         for (rows, columns), loss in zip(some, whole - covered, strict=True):
             total[rows, columns] += loss
