@@ -56,8 +56,7 @@ def make(python, folder):
             return
         shutil.rmtree(folder, ignore_errors=True)
     sys.exit(
-        python
-        + " cannot make an environment: its module venv is missing. On Debian: apt-get install python3-venv"
+        python + " has no module venv to make an environment with. On Debian: apt-get install python3-venv"
     )
 
 

@@ -1,0 +1,309 @@
+"""How the book is built: what runs again after which edit, what stops a build, what a page must not hold.
+
+The laws are shown on a small book in a folder of its own, with the real configuration, extensions and tools.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import check_site  # noqa: E402
+import execute_book  # noqa: E402
+
+HEAD = """---
+jupytext: {text_representation: {extension: .md, format_name: myst}}
+kernelspec: {name: python3, display_name: Python 3, language: python}
+---
+
+"""
+PAGES = {
+    "book/index.md": "# A small book\n\nWithout code, citing {cite:p}`someone2000`.\n",
+    "book/segment/one.md": HEAD
+    + """# One
+
+Prose with a formula $x^2$ and
+
+$$\\frac{1}{2}$$
+
+```{code-cell} ipython3
+---
+mystnb:
+  image: {alt: "A red square"}
+  figure: {name: fig-square, caption: "The first caption."}
+---
+from IPython.display import SVG
+from interp import low
+SVG(f'<svg xmlns="http://www.w3.org/2000/svg" width="{low.SIDE}" height="9"><rect fill="red"/></svg>')
+```
+""",
+    "book/segment/two.md": HEAD
+    + """# Two
+
+```{code-cell} ipython3
+from interp import other
+print("other says", other.WORD, open("../_data/number.txt").read())
+```
+""",
+    "book/appendix/references.md": "# References\n\n```{bibliography}\n```\n",
+    "book/references.bib": "@book{someone2000, author={One, Some}, title={A Title}, publisher={P}, year={2000}}\n",
+    "book/_data/number.txt": "17",
+    "_toc.yml": (
+        "format: jb-book\nroot: book/index\nchapters:\n- file: book/segment/one\n- file: book/segment/two\n"
+        "- file: book/appendix/references\n"
+    ),
+    "interp/__init__.py": '__version__ = "0"\n',
+    "interp/low.py": "from interp import lowest\nSIDE = lowest.SIDE\n",
+    "interp/lowest.py": "SIDE = 10\n",
+    "interp/other.py": 'WORD = "hello"\n',
+}
+COPIED = [
+    "_config.yml",
+    "book/_ext",
+    "book/_theme",
+    "book/_vendor",
+    "interp/fingerprint.py",
+    "interp/templates",
+]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small book."""
+    folder = tmp_path_factory.mktemp("small")
+    for name in [*COPIED, "tools"]:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+    for name, text in PAGES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def edit(small: Path) -> Iterator[Callable[[str, str, str], None]]:
+    """Return a function that replaces a text in a file; afterwards the file is as before."""
+    before: dict[Path, str] = {}
+
+    def replace(name: str, old: str, new: str) -> None:
+        text = (small / name).read_text()
+        assert old in text
+        before.setdefault(small / name, text)
+        (small / name).write_text(text.replace(old, new))
+
+    yield replace
+    for path, text in before.items():
+        path.write_text(text)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "BOOK_CACHE": str(folder / ".cache" / "pages"),
+        "BOOK_WORKERS": "2",
+    }
+
+
+def execute(folder: Path) -> tuple[set[str], subprocess.CompletedProcess[str]]:
+    """Run what has to run; return the names of the pages that ran."""
+    command = [sys.executable, "tools/execute_book.py"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+    return set(re.findall(r"\] +[\d.]+ s +book/segment/(\w+)\.md", done.stdout)), done
+
+
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "--keep-going"]
+    return subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+
+
+def page(folder: Path, name: str) -> str:
+    return (folder / "_build" / "html" / "book" / f"{name}.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def built(small: Path) -> Path:
+    """Return the folder of the small book, executed and built."""
+    ran, done = execute(small)
+    assert (ran, done.returncode) == ({"one", "two"}, 0), done.stderr
+    result = build(small)
+    assert result.returncode == 0, result.stderr
+    return small
+
+
+# ---- what runs
+
+
+def test_nothing_runs_when_nothing_changed(built: Path) -> None:
+    ran, done = execute(built)
+    assert ran == set()
+    assert "All 2 pages with code are up to date." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("book/segment/one.md", "Prose with", "Better prose with", set()),
+        ("book/segment/one.md", "The first caption.", "Another caption.", set()),
+        ("book/segment/one.md", "low.SIDE", "low.SIDE + 1", {"one"}),
+        ("interp/lowest.py", "10", "12", {"one"}),
+        ("interp/other.py", "hello", "goodbye", {"two"}),
+        ("book/_data/number.txt", "17", "18", {"two"}),
+        ("interp/__init__.py", "0", "1", {"one", "two"}),
+    ],
+)
+def test_an_edit_runs_the_pages_that_it_reaches(
+    built: Path, edit: Callable[[str, str, str], None], name: str, old: str, new: str, expected: set[str]
+) -> None:
+    edit(name, old, new)
+    assert execute(built)[0] == expected
+
+
+def test_an_undone_edit_runs_nothing(built: Path) -> None:
+    assert execute(built)[0] == set()
+
+
+def test_pages_show_what_changed_and_keep_the_rest(
+    built: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    """The build after an edit in the package reads the page again, although the page's own text is the same."""
+    edit("interp/other.py", "hello", "goodbye")
+    edit("book/segment/one.md", "The first caption.", "Another caption.")
+    result = build(built)
+    assert result.returncode == 0, result.stderr
+    assert "other says goodbye 17" in page(built, "segment/two")
+    assert "Another caption." in page(built, "segment/one")
+    assert "3 changed" in result.stdout or "2 changed" in result.stdout
+
+
+def test_a_failing_cell_is_named_and_fails(built: Path, edit: Callable[[str, str, str], None]) -> None:
+    edit("book/segment/two.md", 'print("other', 'assert 1 == 2\nprint("other')
+    ran, done = execute(built)
+    assert (ran, done.returncode) == ({"two"}, 1)
+    assert "two.md  FAILED" in done.stdout
+    assert "assert 1 == 2" in done.stderr
+    assert "AssertionError" in done.stderr
+    assert build(built).returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("print(", "import sys; print('oh', file=sys.stderr)\nprint("),
+        ("# Two", "# Two\n\n{ref}`nowhere`"),
+        ("# Two", "# Two\n\n{cite:p}`nobody1999`"),
+    ],
+)
+def test_a_warning_stops_the_build(
+    built: Path, edit: Callable[[str, str, str], None], old: str, new: str
+) -> None:
+    edit("book/segment/two.md", old, new)
+    assert build(built).returncode != 0
+
+
+# ---- what the site holds
+
+
+def test_the_small_site_is_fit_to_be_read(built: Path) -> None:
+    build(built)
+    assert list(check_site.check(built / "_build" / "html")) == []
+
+
+def test_formulas_are_set_when_the_book_is_built(built: Path) -> None:
+    text = page(built, "segment/one")
+    assert text.count('class="katex"') == 2
+    assert "mathjax" not in "".join(str(tag) for tag in BeautifulSoup(text, "html.parser")("script")).lower()
+
+
+@pytest.mark.parametrize(
+    ("markup", "problem"),
+    [
+        ('<script src="https://cdn.example/x.js"></script>', "asks another host: https://cdn.example/x.js"),
+        ('<link rel="stylesheet" href="//cdn.example/x.css">', "asks another host: //cdn.example/x.css"),
+        ('<img alt="words" src="http://example/x.png">', "asks another host: http://example/x.png"),
+        (
+            '<img alt="words" srcset="a.png 1x, https://example/x.png 2x">',
+            "asks another host: https://example/x.png",
+        ),
+        ('<p style="background: url(https://example/x.png)">', "asks another host: https://example/x.png"),
+        ("<style>@import '//example/x.css';</style>", "asks another host: //example/x.css"),
+        (
+            '<script>fetch("https://example/data.json")</script>',
+            "asks another host: https://example/data.json",
+        ),
+        (
+            '<script>await import("https://example/a.mjs")</script>',
+            "asks another host: https://example/a.mjs",
+        ),
+        ('<span class="katex-error">x</span>', "a formula could not be set"),
+        ('<img src="page.html">', "a picture without words"),
+        ('<img alt="../_images/abc.png" src="page.html">', "a picture without words"),
+        ('<a href="none.html">x</a>', "leads nowhere: none.html"),
+        ('<a href="#none">x</a>', "leads nowhere: #none"),
+        ('<a href="../page.html">x</a>', "leads nowhere: ../page.html"),
+    ],
+)
+def test_defects_of_a_page_are_found(tmp_path: Path, markup: str, problem: str) -> None:
+    (tmp_path / "page.html").write_text(f"<html><body>{markup}</body></html>")
+    assert any(problem in found for found in check_site.check(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<a href="https://example/paper.pdf">a link to click</a>',
+        '<link rel="canonical" href="https://example/">',
+        '<a id="here"></a><a href="#here">x</a><a href="page.html#here">x</a>',
+        '<img alt="" role="presentation" src="page.html">',
+        '<script>const ns = "http://www.w3.org/2000/svg"</script>',
+    ],
+)
+def test_what_is_fine_is_not_reported(tmp_path: Path, markup: str) -> None:
+    (tmp_path / "page.html").write_text(f"<html><body>{markup}</body></html>")
+    assert list(check_site.check(tmp_path)) == []
+
+
+# ---- the book itself
+
+
+def test_every_page_in_the_contents_exists() -> None:
+    missing = [str(path) for path in execute_book.toc_pages(ROOT / "_toc.yml") if not path.is_file()]
+    assert missing == []
+
+
+def test_every_chapter_is_in_the_contents() -> None:
+    listed = set(execute_book.toc_pages(ROOT / "_toc.yml"))
+    pages = [path for path in (ROOT / "book").rglob("*.md") if not {"_data", "_theme"} & set(path.parts)]
+    assert [str(path) for path in pages if path not in listed and "ORIGIN" not in path.name] == []
+
+
+def test_the_built_book_is_fit_to_be_read() -> None:
+    site = ROOT / "_build" / "html"
+    if not (site / "book" / "index.html").exists():
+        pytest.skip("the book is not built (make book)")
+    assert list(check_site.check(site)) == []
+
+
+def test_every_figure_of_the_built_book_has_a_caption() -> None:
+    site = ROOT / "_build" / "html" / "book"
+    if not site.exists():
+        pytest.skip("the book is not built (make book)")
+    for path in site.rglob("*.html"):
+        for figure in BeautifulSoup(path.read_text(), "html.parser")("figure"):
+            assert figure.find("figcaption") is not None, f"{path.name}: {str(figure)[:200]}"
