@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interp import image
 from interp.errors import BadInputError
-from interp.interactive.figure import LiveFigure
+from interp.interactive.figure import LiveFigure, words
 from interp.interactive.pictures import mosaic, pil, row, sheet, signed, uri
 
 KERNELS: dict[str, list[list[float]]] = {
@@ -52,7 +52,7 @@ def convolution(
         "width": size,
         "height": size,
         "kernels": {name: weight.tolist() for name, weight in weights.items()},
-        "alt": alt,
+        "alt": words(alt),
     }
     still = row([gray.expand(3, -1, -1), signed(sums)], crisp=True)
     return LiveFigure(
@@ -80,7 +80,7 @@ def compare(
     data = {
         "pictures": [uri(pil(picture)) for picture in pictures],
         "labels": list(labels),
-        "alts": list(alt),
+        "alts": [words(text) for text in alt],
         "width": columns,
         "height": height,
         "shown": width,
@@ -105,7 +105,7 @@ def scrub(
         "sheet": sheet(pictures),
         "values": _numbers(values),
         "steps": list(map(int, steps)),
-        "alt": alt,
+        "alt": words(alt),
         "label": label,
     }
     still = row([pictures[n] for n in _spread(len(pictures), 6)])
@@ -148,7 +148,7 @@ def activation_grid(
         "names": [names[channel] for channel in used.tolist()],
         "sheet": sheet(pictures[used]),
         "start": list(start),
-        "alt": alt,
+        "alt": words(alt),
     }
     best = channels[:, start[0], start[1]].tolist()
     still = row([photograph[0], *(pictures[channel] for channel in best[:3])])
@@ -227,7 +227,7 @@ def depth(photograph: Tensor, maps: Mapping[str, Tensor], *, alt: str, channels:
         }
         for (name, values), picture in zip(maps.items(), mosaics, strict=True)
     ]
-    data = {"photograph": uri(pil(image.check(photograph)[0])), "layers": layers, "alt": alt}
+    data = {"photograph": uri(pil(image.check(photograph)[0])), "layers": layers, "alt": words(alt)}
     chosen = _spread(len(maps), 3)
     still = row([photograph[0], *(image.from_pil(mosaics[n])[0] for n in chosen)], crisp=True)
     return LiveFigure(
