@@ -21,8 +21,9 @@ nothing that it was given.
 
 from __future__ import annotations
 
-from interp.featurevis.ascent import Adam, Stage, saturation
+from interp.featurevis.ascent import Adam, Stage
 from interp.featurevis.looking import look
+from interp.featurevis.measures import contrast, fine_share, power, radial_power, saturation
 from interp.featurevis.objectives import (
     ALPHA,
     IMAGE,
@@ -107,12 +108,14 @@ __all__ = [
     "blurred",
     "channel",
     "compose",
+    "contrast",
     "cosine_similarity",
     "crop",
     "deepdream",
     "direction",
     "direction_at",
     "diversity",
+    "fine_share",
     "from_rgb",
     "jitter",
     "l1",
@@ -125,6 +128,8 @@ __all__ = [
     "of_layer",
     "opacity",
     "pad",
+    "power",
+    "radial_power",
     "render",
     "render_many",
     "rotate",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from interp.errors import BadInputError
 from interp.featurevis.looking import look
+from interp.featurevis.measures import saturation
 from interp.featurevis.objectives import Objective
 from interp.featurevis.parameterizations import Parameterization, Size
 from interp.featurevis.streams import Streams, streams
@@ -88,11 +89,6 @@ class Log:
         full = saturation(pixels)
         marks = zip(names, dead.tolist(), broken.tolist(), full.tolist(), strict=True)
         return tuple(_problem(*mark) for mark in marks)
-
-
-def saturation(images: Tensor) -> Tensor:
-    """Return the share of values that are written as the bytes 0 or 255, (N,)."""
-    return ((images < 0.5 / 255) | (images > 1 - 0.5 / 255)).flatten(1).float().mean(1)
 
 
 def _problem(name: str, dead: bool, broken: bool, saturated: float) -> str:

@@ -130,10 +130,14 @@ def of_layer(layer: str, function: Callable[[Tensor], Tensor], name: str | None 
     return Objective(lambda seen: function(seen[layer]), (layer,), name or layer)
 
 
+def _mean(values: Tensor) -> Tensor:
+    return values.reshape(len(values), -1).mean(1)
+
+
 def channel(layer: str, index: int) -> Objective:
     """Return the mean of one channel over all positions; on a layer (N, C), the value of that unit."""
     return of_layer(
-        layer, lambda values: _channel(layer, values, index).flatten(1).mean(1), f"{layer}:{index}"
+        layer, lambda values: _mean(_channel(layer, values, index)), f"{layer}:{index}"
     )
 
 
@@ -164,7 +168,7 @@ def direction(layer: str, vector: Tensor, *, cosine_power: float = 0.0, name: st
     """
 
     def score(values: Tensor) -> Tensor:
-        return _toward(layer, values, vector, cosine_power).flatten(1).mean(1)
+        return _mean(_toward(layer, values, vector, cosine_power))
 
     return of_layer(layer, score, name or f"{layer}:direction")
 
@@ -189,7 +193,7 @@ def direction_at(
 def logit(index: int) -> Objective:
     """Return one output of the model, before the softmax."""
     return of_layer(
-        OUTPUT, lambda values: _channel(OUTPUT, values, index).flatten(1).mean(1), f"logit:{index}"
+        OUTPUT, lambda values: _mean(_channel(OUTPUT, values, index)), f"logit:{index}"
     )
 
 
@@ -198,7 +202,7 @@ def deepdream(layer: str) -> Objective:
 
     Mordvintsev, Olah and Tyka, 2015, "Inceptionism: Going deeper into neural networks".
     """
-    return of_layer(layer, lambda values: values.square().flatten(1).mean(1), f"{layer}:deepdream")
+    return of_layer(layer, lambda values: _mean(values.square()), f"{layer}:deepdream")
 
 
 def activation_difference(layer: str, goal: Tensor) -> Objective:
@@ -209,7 +213,7 @@ def activation_difference(layer: str, goal: Tensor) -> Objective:
     """
 
     def score(values: Tensor) -> Tensor:
-        return (values - _same_shape(layer, values, goal)).abs().flatten(1).mean(1)
+        return _mean((values - _same_shape(layer, values, goal)).abs())
 
     return of_layer(layer, score, f"{layer}:difference")
 
@@ -269,19 +273,19 @@ def total_variation() -> Objective:
 
     def score(images: Tensor) -> Tensor:
         down, across = images.diff(dim=2).abs(), images.diff(dim=3).abs()
-        return down.flatten(1).mean(1) + across.flatten(1).mean(1)
+        return _mean(down) + _mean(across)
 
     return of_layer(IMAGE, score, "total_variation")
 
 
 def l1(center: float = 0.5) -> Objective:
     """Return the mean absolute distance of the pixels from a grey."""
-    return of_layer(IMAGE, lambda images: (images - center).abs().flatten(1).mean(1), "l1")
+    return of_layer(IMAGE, lambda images: _mean((images - center).abs()), "l1")
 
 
 def l2(center: float = 0.5) -> Objective:
     """Return the mean squared distance of the pixels from a grey."""
-    return of_layer(IMAGE, lambda images: (images - center).square().flatten(1).mean(1), "l2")
+    return of_layer(IMAGE, lambda images: _mean((images - center).square()), "l2")
 
 
 def blurred() -> Objective:
@@ -295,14 +299,14 @@ def blurred() -> Objective:
         row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device, dtype=images.dtype) / 16
         kernel = torch.outer(row, row).expand(images.shape[1], 1, 5, 5)
         smooth = F.conv2d(F.pad(images, (2, 2, 2, 2), "reflect"), kernel, groups=images.shape[1])
-        return (images - smooth.detach()).square().flatten(1).mean(1)
+        return _mean((images - smooth.detach()).square())
 
     return of_layer(IMAGE, score, "blurred")
 
 
 def opacity() -> Objective:
     """Return the mean of the alpha channel, where there is one: subtract it to keep only what counts."""
-    return of_layer(ALPHA, lambda alpha: alpha.flatten(1).mean(1), "opacity")
+    return of_layer(ALPHA, _mean, "opacity")
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ def _image_of(waves: Tensor, size: tuple[int, int]) -> Tensor:
 
 def copy_waves(coefficients: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """Return the coefficients (N, C, H, W // 2 + 1, 2) of the same waves at another size; new ones are 0."""
-    columns = min(old[1], new[1]) // 2 + 1
+    columns = (min(old[1], new[1]) + 1) // 2
     out = coefficients.new_zeros(*coefficients.shape[:2], new[0], new[1] // 2 + 1, 2)
     for before, after in _shared_rows(old[0], new[0]):
         out[:, :, after, :columns] = coefficients[:, :, before, :columns]
@@ -217,7 +217,8 @@ def copy_waves(coefficients: Tensor, old: tuple[int, int], new: tuple[int, int])
 def _shared_rows(old: int, new: int) -> list[tuple[slice, slice]]:
     """Return the rows of the frequencies 0, 1, ... and ..., -2, -1 that two heights have in common."""
     side = min(old, new)
-    upper, lower = (side + 1) // 2, side // 2
+    # Of an even side, the wave of two pixels in the middle is left out.
+    upper, lower = (side + 1) // 2, (side - 1) // 2
     return [(slice(0, upper), slice(0, upper)), (slice(old - lower, old), slice(new - lower, new))]
 
 
@@ -310,9 +311,9 @@ class CppnImage(Parameterization):
     def forward(self) -> Tensor:
         values = self._positions().expand(len(self.names), -1, -1)
         for weight, bias in zip(self.hidden, self.biases, strict=True):
-            values = weight @ values + bias
-            # Both an odd and an even answer; the constants give them about unit variance.
-            values = torch.cat([values.atan() / 0.67, values.square() / 0.6], dim=1)
+            values = (weight @ values + bias).atan()
+            # Both an odd and an even answer; the constants, Lucid's, give them about unit variance.
+            values = torch.cat([values / 0.67, values.square() / 0.6], dim=1)
         return (self.last @ values).reshape(-1, 3, *self.size).sigmoid()
 
     def _positions(self) -> Tensor:

@@ -1,0 +1,136 @@
+"""Parameterizations: the same picture at any size, and the coordinates that they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from interp import featurevis as fv
+from interp.errors import BadInputError
+
+ALL = [fv.PixelImage, fv.FourierImage, fv.MacoImage, fv.CppnImage]
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("size", [32, (24, 40), (25, 33)])
+def test_images_follow_the_convention(kind: type[fv.Parameterization], size: int | tuple[int, int]) -> None:
+    images = kind(size, 2, seed=1)()  # type: ignore[call-arg]
+    assert images.shape == (2, 3, *((size, size) if isinstance(size, int) else size))
+    assert 0 <= images.min() <= images.max() <= 1
+    assert images.requires_grad
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_start_depends_on_seed_and_name_only(kind: type[fv.Parameterization]) -> None:
+    def start(seed: int, *names: str) -> Tensor:
+        parameters = [p.detach().flatten(1) for p in kind(16, seed=seed, names=names).parameters()]  # type: ignore[call-arg]
+        return torch.cat(parameters, dim=1)
+
+    before = torch.get_rng_state()
+    batch = start(0, "a", "b", "a")
+    assert torch.equal(batch[1:2], start(0, "b"))
+    assert not torch.equal(batch[0], batch[1])
+    assert not torch.equal(batch[0], batch[2])  # the same name twice still gives two images
+    assert not torch.equal(batch[:1], start(1, "a"))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("small", "large"), [((16, 16), (32, 32)), ((15, 21), (45, 63)), ((12, 20), (24, 40))]
+)
+def test_waves_are_the_same_picture_at_a_higher_resolution(
+    small: tuple[int, int], large: tuple[int, int]
+) -> None:
+    image = fv.FourierImage(small, 2, noise=1.0)
+    ratio = large[0] // small[0]
+    torch.testing.assert_close(image.resized(large)()[:, :, ::ratio, ::ratio], image())
+    torch.testing.assert_close(image.latent(large)[:, :, ::ratio, ::ratio], image.latent())
+    torch.testing.assert_close(image.resized(large).resized(small)(), image())
+
+
+def test_an_image_becomes_waves_and_back() -> None:
+    image = fv.FourierImage((20, 24), noise=0.3)().detach()
+    torch.testing.assert_close(fv.FourierImage.of(image)(), image)
+    torch.testing.assert_close(fv.FourierImage.of(image, decay=0.0)(), image)
+    torch.testing.assert_close(fv.PixelImage.of(image)(), image)
+    torch.testing.assert_close(fv.to_rgb(fv.from_rgb(image)), image)
+
+
+def test_waves_have_the_spectrum_that_was_asked_for() -> None:
+    for decay in (0.0, 1.0, 2.0):
+        latent = fv.FourierImage(64, 200, noise=1.0, decay=decay, decorrelated=False).latent().detach()
+        power, frequency = fv.radial_power(latent, bins=16)
+        slope = np.polyfit(frequency[2:14].log().numpy(), power.mean(0)[2:14].log().numpy(), 1)[0]
+        assert slope == pytest.approx(-2 * decay, abs=0.15)
+
+
+def test_lucent_has_the_same_waves_and_colors() -> None:
+    color = pytest.importorskip("lucent.optvis.param.color")
+    spatial = pytest.importorskip("lucent.optvis.param.spatial")
+    torch.testing.assert_close(fv.COLORS, torch.from_numpy(color.color_correlation_normalized))
+    (theirs,), their_image = spatial.fft_image((1, 3, 128, 128), decay_power=1.25)
+    ours = fv.FourierImage(128)
+    with torch.no_grad():
+        theirs.mul_(
+            (ours.scale > 0)[..., None]
+        )  # lucent also has the waves of two pixels, which have no phase
+        ours.coefficients.copy_(theirs)
+    torch.testing.assert_close(ours.latent(), their_image())
+    torch.testing.assert_close(ours(), color.to_valid_rgb(their_image, decorrelate=True)())
+
+
+def test_maco_keeps_the_magnitudes() -> None:
+    magnitude = fv.mean_magnitude(torch.rand(2, 3, 16, 16))
+    image = fv.MacoImage(16, magnitude=magnitude).requires_grad_(False)
+    before = torch.fft.rfft2(fv.from_rgb(image()), norm="forward").abs()
+    with torch.no_grad():
+        image.phase.add_(torch.rand_like(image.phase))
+    after = torch.fft.rfft2(fv.from_rgb(image()), norm="forward").abs()
+    # Up to the contrast, which is normalized. The mean, and the column whose two halves are one wave, are left out.
+    ratio = after[0, :, 1:, 1:-1] / before[0, :, 1:, 1:-1]
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=0.02, atol=0.02)
+    latent = fv.from_rgb(image(), margin=1e-6)
+    assert latent.std() == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_cppn_is_the_same_function_at_any_size() -> None:
+    image = fv.CppnImage(17, 2)
+    with torch.no_grad():
+        image.last.normal_(generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(image.resized(33)()[:, :, ::2, ::2], image())
+
+
+def test_images_share_what_is_common() -> None:
+    own, common = fv.FourierImage(32, 3), fv.FourierImage(16, noise=1.0)
+    shared = fv.SharedImage(own, common)
+    assert sum(parameter.numel() for parameter in shared.parameters()) == 3 * 3 * 32 * 17 * 2 + 3 * 16 * 9 * 2
+    torch.testing.assert_close(shared.resized(64)()[:, :, ::2, ::2], shared())
+    with torch.no_grad():
+        own.coefficients.zero_()
+    torch.testing.assert_close(shared()[0], shared()[2])
+    torch.testing.assert_close(shared()[:1, :, ::2, ::2], common())
+
+
+def test_alpha_is_a_fourth_channel() -> None:
+    images = fv.FourierImage(16, 2, alpha=True)().detach()
+    assert images.shape == (2, 4, 16, 16)
+    assert images[:, 3].mean() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: fv.FourierImage(4), "8 to 4096"),
+        (lambda: fv.FourierImage((64, 5000)), "8 to 4096"),
+        (lambda: fv.FourierImage(64, 0), "at least one image"),
+        (lambda: fv.MacoImage(64, magnitude=torch.ones(3, 64, 64)), "this size needs"),
+        (lambda: fv.MacoImage(64).resized(128), "magnitudes of one size"),
+        (lambda: fv.SharedImage(fv.FourierImage(16), fv.FourierImage(16, 2)), "one image"),
+        (lambda: fv.FourierImage.of(torch.rand(1, 3, 16, 16) * 255), r"in \[0, 1\]"),
+    ],
+)
+def test_bad_sizes_are_explained(make: object, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        make()  # type: ignore[operator]
