@@ -129,6 +129,7 @@ def fetch_from_hub(repository: str, names: tuple[str, ...]) -> Path:
         DamagedFileError: the content is another.
     """
     import huggingface_hub as hub
+    from huggingface_hub import constants
 
     for name in names:
         cached = hub.try_to_load_from_cache(repository, name)
@@ -139,7 +140,7 @@ def fetch_from_hub(repository: str, names: tuple[str, ...]) -> Path:
     except DamagedFileError:
         raise
     except Exception as error:  # the client's errors come from its own dependencies and change with it
-        folder = Path(hub.constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+        folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
         raise MissingFileError(
             f"The weights {names[0]} of {repository} are not here and cannot be downloaded: {error}. "
             f"On a machine that can reach {hub.hf_hub_url(repository, names[0])}, run: hf download {repository} "
