@@ -78,7 +78,8 @@ def randomized(model: nn.Module, layers: Sequence[str], *, seed: int = 0) -> Ite
         UnknownNameError: a layer does not exist.
         BadInputError: a layer has no weights.
     """
-    changed = copy.deepcopy(model)
+    with torch.inference_mode(False):  # tensors made in inference mode could never have gradients
+        changed = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     for layer in layers:
         weights = list(hooks.find_layer(changed, layer).parameters())

@@ -31,10 +31,11 @@ def select(logits: Tensor, target: Target, class_names: Sequence[str] | None = N
     if callable(target):
         scores = _checked(target(logits), logits)
     elif isinstance(target, Sequence) and any(map(callable, target)):
-        rows = zip(torch.split(logits, 1), each(target, len(logits)), strict=True)
+        rows = zip(torch.split(_matrix(logits), 1), each(target, len(logits)), strict=True)
         scores = torch.cat([select(row, single, class_names) for row, single in rows])
     else:
-        scores = logits.gather(1, _indices(_matrix(logits), target, class_names)[:, None])[:, 0]
+        matrix = _matrix(logits)
+        scores = matrix.gather(1, _indices(matrix, target, class_names)[:, None])[:, 0]
     if not torch.isfinite(scores).all():
         raise BadInputError("The score is NaN or infinite. Look at the model's weights and at its logits.")
     return scores
