@@ -123,8 +123,7 @@ class Ascent:
     ) -> tuple[Parameterization, Log]:
         """Return where the ascent ends, and what was noted on the way."""
         log, random = Log(self.snapshots), streams(self.seed, "transforms", start.names)
-        # The caller may be inside no_grad or inference_mode; the ascent needs gradients.
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():  # the caller may be inside no_grad
             images = copy.deepcopy(start).to(_device(self.network))
             for stage in stages:
                 images = images if images.size == sides(stage.size) else images.resized(stage.size)

@@ -136,9 +136,7 @@ def _mean(values: Tensor) -> Tensor:
 
 def channel(layer: str, index: int) -> Objective:
     """Return the mean of one channel over all positions; on a layer (N, C), the value of that unit."""
-    return of_layer(
-        layer, lambda values: _mean(_channel(layer, values, index)), f"{layer}:{index}"
-    )
+    return of_layer(layer, lambda values: _mean(_channel(layer, values, index)), f"{layer}:{index}")
 
 
 def neuron(layer: str, index: int, position: tuple[int, int] | None = None) -> Objective:
@@ -192,9 +190,7 @@ def direction_at(
 
 def logit(index: int) -> Objective:
     """Return one output of the model, before the softmax."""
-    return of_layer(
-        OUTPUT, lambda values: _mean(_channel(OUTPUT, values, index)), f"logit:{index}"
-    )
+    return of_layer(OUTPUT, lambda values: _mean(_channel(OUTPUT, values, index)), f"logit:{index}")
 
 
 def deepdream(layer: str) -> Objective:

@@ -17,7 +17,7 @@ from interp.featurevis.objectives import Objective, together
 from interp.featurevis.parameterizations import FourierImage, Parameterization, Size
 from interp.featurevis.transforms import STANDARD, Transform
 
-RATE = 0.1
+RATE = 0.05
 BATCH = 16  # small enough for the caches of a CPU
 
 
@@ -106,7 +106,7 @@ def render(
         steps: how many, or stages of size and steps. A number means `two_stages(size, steps)` without a
             parameterization, and so many steps at its own size with one.
         size: (height, width), or one number for a square; only used without a parameterization.
-        rate: learning rate of Adam. 0.1 suits `FourierImage`.
+        rate: learning rate of Adam. 0.05 suits `FourierImage`.
         seed: decides the start and the transforms. Image i has its own random numbers, by the name of its objective.
         snapshots: steps, counted from 1, after which the images are kept.
         progress: whether to show a bar.
@@ -120,13 +120,14 @@ def render(
         RenderingWarning: a dead channel, NaN, or many saturated pixels.
     """
     stages = _stages(parameterization, steps, size)
-    network = folding.fold(model, keep=objective.layers)
-    if parameterization is None:
-        parameterization = FourierImage(stages[0].size, seed=seed, names=_names(objective))
-    ascent = Ascent(network, objective, tuple(transforms), rate, seed, frozenset(snapshots))
     total = sum(stage.steps for stage in stages)
-    with tqdm(total=total, desc=objective.name, disable=not progress, unit="step") as bar:
-        return _rendering(ascent, parameterization, stages, bar.update)
+    bar = tqdm(total=total, desc=objective.name, disable=not progress, unit="step")
+    with bar, torch.inference_mode(False):
+        network = folding.fold(model, keep=objective.layers)
+        if parameterization is None:
+            parameterization = FourierImage(stages[0].size, seed=seed, names=_names(objective))
+        ascent = Ascent(network, objective, tuple(transforms), rate, seed, frozenset(snapshots))
+        return _told(_rendering(ascent, parameterization, stages, bar.update))
 
 
 def render_many(
@@ -156,17 +157,22 @@ def render_many(
     if batch < 1:
         raise BadInputError(f"A batch needs at least one image; got {batch}.")
     stages = _stages(None, steps, size)
-    layers = {layer for objective in objectives for layer in objective.layers}
-    network = folding.fold(model, keep=layers)
-    total = len(objectives) * sum(stage.steps for stage in stages)
-    with tqdm(total=total // batch, disable=not progress, unit="step") as bar:
-        for start in range(0, len(objectives), batch):
-            whole = together(objectives[start : start + batch])
-            images = FourierImage(stages[0].size, seed=seed, names=_names(whole))
-            rendering = _rendering(
-                Ascent(network, whole, tuple(transforms), rate, seed), images, stages, bar.update
+    with torch.inference_mode(False):
+        network = folding.fold(model, keep={layer for objective in objectives for layer in objective.layers})
+    batches = [objectives[start : start + batch] for start in range(0, len(objectives), batch)]
+    total = len(batches) * sum(stage.steps for stage in stages)
+    with tqdm(total=total, disable=not progress, unit="step") as bar:
+        for part in batches:
+            rendering = _batch(
+                Ascent(network, together(part), tuple(transforms), rate, seed), stages, bar.update
             )
             yield from (rendering[index] for index in range(len(rendering)))
+
+
+def _batch(ascent: Ascent, stages: Sequence[Stage], advance: Callable[[], object]) -> Rendering:
+    with torch.inference_mode(False):
+        images = FourierImage(stages[0].size, seed=ascent.seed, names=_names(ascent.objective))
+        return _rendering(ascent, images, stages, advance)
 
 
 def _rendering(
@@ -175,20 +181,18 @@ def _rendering(
     images, log = ascent.run(start, stages, advance)
     with torch.no_grad():
         pixels = images()
-    problems = log.problems(images.names, pixels)
-    for problem in filter(None, problems):
-        warnings.warn(problem, RenderingWarning, stacklevel=3)
+    names = _names(ascent.objective, len(pixels))
     return Rendering(
         images=pixels[:, :3].contiguous(),
         score=ascent.final_score(pixels, images.names),
         history=torch.stack(log.scores),
         name=ascent.objective.name,
-        names=images.names,
+        names=names,
         seed=ascent.seed,
         settings=_settings(ascent, start, stages),
         snapshots=log.snapshots,
         alpha=pixels[:, 3:] if pixels.shape[1] == 4 else None,
-        problems=problems,
+        problems=log.problems(names, pixels),
     )
 
 
@@ -216,5 +220,13 @@ def _stages(
     return stages
 
 
-def _names(objective: Objective) -> list[str]:
-    return [part.name for part in objective.parts] or [objective.name]
+def _names(objective: Objective, count: int = 1) -> tuple[str, ...]:
+    if objective.parts:
+        return tuple(part.name for part in objective.parts)
+    return (objective.name,) if count == 1 else tuple(f"{objective.name} #{index}" for index in range(count))
+
+
+def _told(rendering: Rendering) -> Rendering:
+    for problem in filter(None, rendering.problems):
+        warnings.warn(problem, RenderingWarning, stacklevel=3)
+    return rendering

@@ -1,0 +1,312 @@
+"""The renderer: pure, repeatable, and it tells what went wrong."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from interp import featurevis as fv
+from interp import hooks
+from interp.errors import BadInputError, UnknownNameError
+from interp.image import Normalize
+
+SHORT = {"size": 32, "steps": 6}
+
+
+class Tiny(nn.Module):
+    """Two convolutions and a linear layer: enough to have everything that a network can have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalize = Normalize([0.5] * 3, [0.25] * 3)
+        self.first = nn.Conv2d(3, 8, 5, stride=2, padding=2)
+        self.norm = nn.BatchNorm2d(8)
+        self.act = nn.ReLU(inplace=True)
+        self.second = nn.Conv2d(8, 6, 3, padding=1)
+        self.dead = nn.ReLU()
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        middle = self.second(self.act(self.norm(self.first(self.normalize(images)))))
+        self.dead(middle - 1000)
+        return self.head(middle.mean(dim=(2, 3)))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Tiny().eval()
+
+
+def test_the_objective_rises_and_falls(tiny: nn.Module) -> None:
+    up = fv.render(tiny, fv.channel("second", 1), size=32, steps=40)
+    down = fv.render(tiny, -fv.channel("second", 1), size=32, steps=40)
+    assert up.history[-1] > up.history[0] + 0.05
+    assert down.history[-1] > down.history[0] + 0.05
+    plain = hooks.activations(tiny, torch.full((1, 3, 32, 32), 0.5), "second")[:, 1].mean()
+    assert up.score > plain > -down.score
+
+
+@pytest.mark.parametrize("layer", ["first", "norm", "act", "second", "head", fv.OUTPUT])
+def test_the_reported_score_is_that_of_a_plain_forward(tiny: nn.Module, layer: str) -> None:
+    rendering = fv.render(tiny, fv.channel(layer, 2), **SHORT)
+    with torch.no_grad():
+        values = (
+            tiny(rendering.images) if layer == fv.OUTPUT else hooks.activations(tiny, rendering.images, layer)
+        )
+    expected = values[:, 2].reshape(1, -1).mean(1)
+    torch.testing.assert_close(rendering.score, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_one_seed_is_one_picture_and_two_seeds_are_two(tiny: nn.Module) -> None:
+    first, again, other = (fv.render(tiny, fv.channel("second", 1), seed=seed, **SHORT) for seed in (0, 0, 1))
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.history, again.history)
+    assert (first.images - other.images).abs().mean() > 0.01
+
+
+def state_of(model: nn.Module) -> object:
+    return (
+        {name: tensor.clone() for name, tensor in model.state_dict().items()},
+        [
+            (module.training, len(module._forward_hooks), len(module._forward_pre_hooks))
+            for module in model.modules()
+        ],
+        [(parameter.requires_grad, parameter.grad) for parameter in model.parameters()],
+        torch.get_rng_state(),
+        torch.is_grad_enabled(),
+    )
+
+
+def assert_same_state(before: object, after: object) -> None:
+    torch.testing.assert_close(before[0], after[0], rtol=0, atol=0)  # type: ignore[index]
+    assert before[1:3] == after[1:3]  # type: ignore[index]
+    assert torch.equal(before[3], after[3])  # type: ignore[index]
+    assert before[4] == after[4]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_that_is_given_is_changed(training: bool) -> None:
+    model, start = Tiny().train(training), fv.FourierImage(32)
+    kept, before = copy.deepcopy(start), state_of(model)
+    fv.render(model, fv.channel("second", 1), start, steps=3)
+    assert_same_state(before, state_of(model))
+    torch.testing.assert_close(start.state_dict(), kept.state_dict(), rtol=0, atol=0)
+    assert all(parameter.grad is None for parameter in start.parameters())
+    with pytest.raises(BadInputError):
+        fv.render(model, fv.channel("second", 99), start, steps=3)
+    assert_same_state(before, state_of(model))
+
+
+def test_gradients_switched_off_outside_do_no_harm(tiny: nn.Module) -> None:
+    expected = fv.render(tiny, fv.channel("second", 1), **SHORT).images
+    with torch.no_grad():
+        assert torch.equal(fv.render(tiny, fv.channel("second", 1), **SHORT).images, expected)
+    with torch.inference_mode():
+        assert torch.equal(fv.render(tiny, fv.channel("second", 1), **SHORT).images, expected)
+
+
+def test_snapshots_are_the_picture_on_the_way(tiny: nn.Module) -> None:
+    objective = fv.channel("second", 1)
+    rendering = fv.render(tiny, objective, fv.FourierImage(32), steps=6, snapshots=[2, 6])
+    assert list(rendering.snapshots) == [2, 6]
+    assert torch.equal(rendering.snapshots[6], rendering.images)
+    assert torch.equal(
+        rendering.snapshots[2], fv.render(tiny, objective, fv.FourierImage(32), steps=2).images
+    )
+
+
+def test_stages_go_on_at_another_size(tiny: nn.Module) -> None:
+    stages = [fv.Stage((16, 24), 3), fv.Stage((32, 48), 2)]
+    rendering = fv.render(tiny, fv.channel("second", 1), steps=stages, snapshots=[3])
+    assert rendering.snapshots[3].shape == (1, 3, 16, 24)
+    assert rendering.images.shape == (1, 3, 32, 48)
+    assert len(rendering.history) == 5
+    assert fv.two_stages((64, 96), 9) == (fv.Stage((32, 48), 5), fv.Stage((64, 96), 4))
+
+
+def test_settings_say_how_it_was_made(tiny: nn.Module) -> None:
+    rendering = fv.render(tiny, fv.channel("second", 1), seed=3, **SHORT)
+    assert rendering.name == "second:1"
+    assert rendering.names == ("second:1",)
+    assert rendering.seed == 3
+    assert rendering.settings["stages"] == [[16, 16, 3], [32, 32, 3]]
+    assert "rotate=15" in str(rendering.settings["transforms"])
+
+
+def test_many_are_as_each_alone(tiny: nn.Module) -> None:
+    objectives = [fv.channel("second", index) for index in range(5)] + [-fv.channel("first", 0)]
+    many = list(fv.render_many(tiny, objectives, batch=4, **SHORT))
+    assert [one.name for one in many] == [objective.name for objective in objectives]
+    for objective, one in zip(objectives, many, strict=True):
+        alone = fv.render(tiny, objective, **SHORT)
+        torch.testing.assert_close(one.images, alone.images, atol=2e-3, rtol=0)
+        torch.testing.assert_close(one.score, alone.score, atol=1e-3, rtol=1e-3)
+        assert one.history.shape == alone.history.shape == (6, 1)
+
+
+def test_the_same_batch_gives_the_same_bits(tiny: nn.Module) -> None:
+    objectives = [fv.channel("second", index) for index in range(6)]
+    whole = list(fv.render_many(tiny, objectives, batch=3, **SHORT))
+    rest = list(fv.render_many(tiny, objectives[3:], batch=3, **SHORT))
+    assert all(torch.equal(a.images, b.images) for a, b in zip(whole[3:], rest, strict=True))
+
+
+def test_one_image_of_a_batch_is_a_rendering(tiny: nn.Module) -> None:
+    whole = fv.render(
+        tiny, fv.together([fv.channel("second", 0), fv.channel("second", 1)]), **SHORT, snapshots=[1]
+    )
+    assert len(whole) == 2
+    last = whole[-1]
+    assert last.name == "second:1"
+    assert torch.equal(last.images, whole.images[1:])
+    assert torch.equal(last.score, whole.score[1:])
+    assert torch.equal(last.snapshots[1], whole.snapshots[1][1:])
+
+
+def test_diversity_makes_a_batch_differ(tiny: nn.Module) -> None:
+    def style(weight: float) -> Tensor:
+        objective = fv.channel("second", 1) + weight * fv.diversity("act")
+        images = fv.render(tiny, objective, fv.FourierImage(32, 3), steps=30, transforms=()).images
+        return fv.diversity("act")(hooks.run(tiny, images, ["act"])).mean()
+
+    assert style(20) > style(0)
+
+
+def test_penalties_do_what_they_say(tiny: nn.Module) -> None:
+    objective = fv.channel("second", 1)
+    plain = fv.render(tiny, objective, fv.PixelImage(32), steps=40, transforms=())
+    calm = fv.render(tiny, objective - 50 * fv.total_variation(), fv.PixelImage(32), steps=40, transforms=())
+    seen = {fv.IMAGE: plain.images}, {fv.IMAGE: calm.images}
+    assert fv.total_variation()(seen[1]) < 0.7 * fv.total_variation()(seen[0])
+    # An objective on the image alone needs no layer at all.
+    grey = fv.render(tiny, -fv.l2(), fv.PixelImage(16, noise=1.0), steps=60)
+    assert -grey.score < 0.01
+
+
+def test_alpha_fades_what_does_not_count(tiny: nn.Module) -> None:
+    objective = fv.neuron("second", 1) - 20 * fv.opacity()
+    rendering = fv.render(tiny, objective, fv.FourierImage(48, alpha=True), steps=60, transforms=())
+    assert rendering.alpha is not None
+    assert rendering.images.shape == (1, 3, 48, 48)
+    assert rendering.alpha.shape == (1, 1, 48, 48)
+    assert rendering.alpha.mean() < 0.35
+
+
+@pytest.mark.parametrize("kind", [fv.PixelImage, fv.MacoImage, fv.CppnImage])
+def test_every_parameterization_climbs(tiny: nn.Module, kind: type[fv.Parameterization]) -> None:
+    rate = 0.003 if kind is fv.CppnImage else 0.05
+    rendering = fv.render(tiny, fv.channel("second", 1), kind(32), steps=40, rate=rate)
+    assert rendering.history[-5:].mean() > rendering.history[:5].mean() + 0.005
+
+
+def test_shared_images_climb_together(tiny: nn.Module) -> None:
+    ends = fv.channel("second", 0), fv.channel("second", 1)
+    path = fv.together([(1 - t) * ends[0] + t * ends[1] for t in (0.0, 0.5, 1.0)])
+    start = fv.SharedImage(fv.FourierImage(32, 3), fv.FourierImage(16))
+    rendering = fv.render(tiny, path + 0.1 * fv.alignment("act"), start, steps=20)
+    assert (rendering.history[-1] > rendering.history[0]).all()
+    assert rendering.images.shape == (3, 3, 32, 32)
+
+
+def test_accentuation_starts_from_an_image(tiny: nn.Module) -> None:
+    image = fv.FourierImage(32, noise=0.5)().detach()
+    rendering = fv.render(tiny, fv.deepdream("second"), fv.FourierImage.of(image), steps=3, rate=0.001)
+    assert 0 < (rendering.images - image).abs().mean() < 0.02
+
+
+def test_adam_is_that_of_torch() -> None:
+    ours = nn.Parameter(torch.linspace(-1, 1, 5))
+    theirs = nn.Parameter(ours.detach().clone())
+    adam = fv.Adam([ours], 0.1)
+    reference = torch.optim.Adam([theirs], 0.1, betas=(0.5, 0.99), maximize=True)
+    for step in range(20):
+        gradient = torch.sin(theirs.detach() * 3 + step)
+        adam.step([gradient])
+        theirs.grad = gradient
+        reference.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What goes wrong is told
+
+
+def test_a_dead_channel_is_told(tiny: nn.Module) -> None:
+    with pytest.warns(fv.RenderingWarning, match=r"dead:0: no gradient at any step"):
+        rendering = fv.render(tiny, fv.channel("dead", 0), **SHORT)
+    assert "dead" in rendering.problems[0]
+
+
+def test_nan_in_one_image_is_told_and_leaves_the_others_alone(tiny: nn.Module) -> None:
+    broken = fv.of_layer("second", lambda values: values[:, 0].flatten(1).mean(1).sub(1e9).sqrt(), "broken")
+    fine = fv.channel("second", 1)
+    with pytest.warns(fv.RenderingWarning, match="broken: .* not finite"):
+        both = fv.render(tiny, fv.together([broken, fine]), **SHORT)
+    assert both.problems[0]
+    assert not both.problems[1]
+    assert both.images.isfinite().all()
+    torch.testing.assert_close(both.images[1:], fv.render(tiny, fine, **SHORT).images, atol=2e-3, rtol=0)
+
+
+def test_saturation_is_told(tiny: nn.Module) -> None:
+    with pytest.warns(fv.RenderingWarning, match="black or full. Use a lower rate"):
+        fv.render(tiny, fv.channel("second", 1), size=32, steps=20, rate=5.0)
+
+
+class Pairs(Tiny):
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return super().forward(images), images
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: fv.render(m, fv.channel("second", 6), **SHORT), "channels 0 to 5; there is no 6"),
+        (lambda m: fv.render(m, fv.neuron("head", 0), **SHORT), "has no positions"),
+        (lambda m: fv.render(m, fv.channel("second", 0), size=32, steps=0), "at least one step"),
+        (lambda m: fv.render(m, fv.channel("second", 0), steps=[]), "at least one step"),
+        (lambda m: fv.render(m, fv.channel("second", 0), size=8), "8 to 4096"),
+        (
+            lambda m: fv.render(m, fv.of_layer("second", lambda v: torch.ones(len(v))), **SHORT),
+            "does not depend on",
+        ),
+        (lambda m: fv.render(Pairs(), fv.logit(0), **SHORT), "returns tuple, not one tensor"),
+        (lambda m: fv.render(m, fv.channel("second", 0), fv.FourierImage(32, 0)), "at least one image"),
+        (
+            lambda m: fv.render(m, fv.together([fv.channel("second", 0)]), fv.FourierImage(32, 2)),
+            "as many images",
+        ),
+        (lambda m: list(fv.render_many(m, [fv.channel("second", 0)], batch=0)), "at least one image"),
+    ],
+)
+def test_bad_input_is_explained(call: object, message: str, tiny: nn.Module) -> None:
+    with pytest.raises(BadInputError, match=message):
+        call(tiny)  # type: ignore[operator]
+
+
+def test_an_unknown_layer_gets_the_closest_names(tiny: nn.Module) -> None:
+    with pytest.raises(UnknownNameError, match="Closest: second"):
+        fv.render(tiny, fv.channel("secnd", 0), **SHORT)
+
+
+def test_a_size_that_the_network_cannot_take(tiny: nn.Module) -> None:
+    class Deep(Tiny):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(nn.functional.max_pool2d(images, 40))
+
+    with pytest.raises(BadInputError, match=r"cannot take images of 16 x 16 pixels.*Choose a larger size"):
+        fv.render(Deep(), fv.channel("second", 0), **SHORT)
+
+
+def test_a_model_in_half_precision_is_rendered_in_single(tiny: nn.Module) -> None:
+    half = copy.deepcopy(tiny).half()
+    rendering = fv.render(half, fv.channel("second", 1), **SHORT)
+    assert rendering.images.dtype == torch.float32
+    assert next(half.parameters()).dtype == torch.float16
+    whole = fv.render(tiny, fv.channel("second", 1), **SHORT)
+    torch.testing.assert_close(rendering.score, whole.score, rtol=0.05, atol=0.01)
