@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image as PILImage
 
 from interp.errors import BadInputError
-from interp.plots.figure import COLORS, DOTS, GAP, INK, LINE, Figure, lines, text_width, wrap
+from interp.plots.figure import DOTS, GAP, INK, LINE, Figure, lines, text_width, wrap
 
 HEAT = matplotlib.colormaps["viridis"]
 SIGNED = matplotlib.colormaps["RdBu_r"]
@@ -131,13 +131,13 @@ def draw(figure: Figure, tile: Tile, left: float, top: float, width: float, heig
     axes.imshow(
         (colors * 255).round().astype(np.uint8), extent=extent, interpolation="nearest", aspect="auto"
     )
-    if isinstance(tile, Heat) and tile.signed:
+    if np.concatenate([colors[0], colors[-1], colors[:, 0], colors[:, -1]]).mean() > 0.9:
         frame(axes)
     return axes
 
 
 def frame(axes: Axes) -> None:
-    """Draw a hairline around a tile that may be white, so that it does not dissolve in the page."""
+    """Draw a hairline around a tile, so that white does not dissolve in the page."""
     axes.set_axis_on()
     axes.tick_params(length=0, labelleft=False, labelbottom=False)
     axes.spines[:].set(color=INK, linewidth=0.36, alpha=0.6)
@@ -149,8 +149,10 @@ def outline(axes: Sequence[Axes], marks: Mapping[int, Mark] | None) -> None:
         if not 0 <= number < len(axes):
             raise BadInputError(f"There are {len(axes)} tiles; a mark is for number {number}.")
         corner = (left - 0.5, top - 0.5)
-        box = Rectangle(corner, width, height, fill=False, edgecolor=COLORS[1], linewidth=1.6, clip_on=False)
-        axes[number].add_patch(box)
+        # White with a dark rim: seen on any picture.
+        for color, line in (("black", 2.0), ("white", 1.0)):
+            box = Rectangle(corner, width, height, fill=False, edgecolor=color, linewidth=line, clip_on=False)
+            axes[number].add_patch(box)
 
 
 def row(tiles: Sequence[Tile], titles: Sequence[str] | None, *, width: float, height: float | None) -> Figure:
