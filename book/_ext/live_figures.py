@@ -55,15 +55,18 @@ def _minify(scripts: list[Path]) -> None:
     subprocess.run([node(), "-e", program, terser, *scripts], check=True)
 
 
-def share(app: Sphinx, pagename: str, page: BeautifulSoup) -> list[str]:
-    """Take scripts and pictures out of the live figures of a page; return the names of the scripts that it needs."""
+def share(app: Sphinx, content_root: str, page: BeautifulSoup) -> list[str]:
+    """Take scripts and pictures out of the live figures of a page; return the names of the scripts that it needs.
+
+    Args:
+        content_root: the way from the page to the root of the site, such as "../../".
+    """
     kinds = []
     for figure in page.select("div.live[data-kind]"):
         kinds.append(f"{figure['data-kind']}.js")
         for own in figure.select("style, script:not([type])"):
             own.decompose()
-        prefix = app.builder.get_relative_uri(pagename, app.config.root_doc).rpartition("/")[0]
-        _store_pictures(figure, Path(app.outdir, "_images"), f"{prefix}/_images" if prefix else "_images")
+        _store_pictures(figure, Path(app.outdir, "_images"), f"{content_root}_images")
     return ["core.js", *sorted(set(kinds))] if kinds else []
 
 

@@ -37,12 +37,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
     """Rewrite the body of one page and say which style sheets and scripts it needs."""
     page = BeautifulSoup(context.get("body") or "", "html.parser")
-    context["live_scripts"] = live_figures.share(app, pagename, page)
+    context["live_scripts"] = live_figures.share(app, context["content_root"], page)
     context["style_sheets"] = [
         sheet for sheet in context["css_files"] if _is_needed(sheet, context["live_scripts"])
     ]
     pictures.settle(app, page)
     _wrap_tables(page)
+    _mend_roles(page)
     if doctree is not None and pagename != app.config.root_doc:
         _dress(app, pagename, page, context)
     context["body"] = str(page)
@@ -54,10 +55,22 @@ def _is_needed(sheet: Any, live_scripts: list[str]) -> bool:
 
 
 def _wrap_tables(page: BeautifulSoup) -> None:
-    """Let a wide table scroll by itself, also by keyboard, so that the page never scrolls sideways."""
+    """Let a wide table scroll by itself, so that the page never does."""
     for table in page.find_all("table"):
-        table.wrap(page.new_tag("div", attrs={"class": "table-wrap", "tabindex": "0", "role": "region"}))
+        table.wrap(page.new_tag("div", attrs={"class": "table-wrap", "role": "region"}))
         table.parent["aria-label"] = table.caption.get_text(" ", strip=True) if table.caption else "Table"
+
+
+def _mend_roles(page: BeautifulSoup) -> None:
+    """Mend what extensions say to screen readers and does not hold, and paragraphs where HTML allows none."""
+    for heading in page.select("p[role=heading]:not([aria-level])"):
+        heading["aria-level"] = "2"
+    for listing in page.select(".citation-list[role=list]"):
+        del listing["role"]
+    for summary in page.select("details.hide > summary"):
+        del summary["aria-label"]  # the words inside say more
+        for words in summary.find_all("p"):
+            words.name = "span"
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -130,7 +143,9 @@ def _how_to_cite(app: Sphinx, title: Tag) -> str:
 def _plain(title: Tag) -> str:
     """Return the title without its number and its link."""
     extras = {"headerlink", "section-number"}
-    return "".join(text for text in title.find_all(string=True) if not extras & set(text.parent.get("class") or []))
+    return "".join(
+        text for text in title.find_all(string=True) if not extras & set(text.parent.get("class") or [])
+    )
 
 
 @lru_cache

@@ -11,13 +11,17 @@ interpLive.define("convolution", (stage, data) => {
   const one = el("span", { className: "mark" }), text = result();
   const place = (node, rows, columns, size) => { node.style.cssText =
     `left:${(100 * at[1]) / columns}%;top:${(100 * at[0]) / rows}%;width:${(100 * size) / columns}%;height:${(100 * size) / rows}%`; };
-  const paint = (target, color) => {
+  const paint = (target, value) => {
     const context = target.getContext("2d"), picture = context.createImageData(target.width, target.height);
-    for (let n = 0; n < target.width * target.height; n++) picture.data.set([...color(n), 255], 4 * n);
+    for (let n = 0; n < target.width * target.height; n++) picture.data.set([...value(n), 255], 4 * n);
     context.putImageData(picture, 0, 0);
   };
   // White is zero; blue is below, red above.
   const signed = (share) => (share < 0 ? [255 + 205 * share, 255 + 145 * share, 255 + 75 * share] : [255 - 70 * share, 255 - 195 * share, 255 - 200 * share]);
+  const color = (node, rgb) => {
+    const [r, g, b] = rgb.map((part) => (part / 255) ** 2.2);
+    node.style.cssText = `background:rgb(${rgb});color:${.21 * r + .72 * g + .07 * b > .18 ? "#000" : "#fff"}`;
+  };
   const numbers = () => el("div", { className: "nine", "aria-hidden": "true" }, ...kernel.map(() => el("span")));
   const seen = numbers(), products = numbers();
   const inputs = kernel.map((value, n) => {
@@ -29,8 +33,8 @@ interpLive.define("convolution", (stage, data) => {
     const values = patch(), terms = values.map((value, n) => value * kernel[n]), top = Math.max(...kernel.map(Math.abs), 1e-9);
     values.forEach((value, n) => {
       [seen.children[n].textContent, products.children[n].textContent] = [value.toFixed(2), terms[n].toFixed(2)];
-      seen.children[n].style.cssText = `background:rgb(${value * 255},${value * 255},${value * 255});color:${value > .5 ? "#000" : "#fff"}`;
-      products.children[n].style.cssText = `background:rgb(${signed(terms[n] / top)});color:${Math.abs(terms[n] / top) > .6 ? "#fff" : "#000"}`;
+      color(seen.children[n], Array(3).fill(value * 255));
+      color(products.children[n], signed(terms[n] / top));
     });
     place(window3, height, width, 3); place(one, ...out, 1);
     text.textContent = `Row ${at[0] + 1}, column ${at[1] + 1}: the nine products add up to ${terms.reduce((sum, term) => sum + term, 0).toFixed(2)}`;

@@ -26,6 +26,13 @@
     if (event.key === "Escape") { menu.open = false; menu.querySelector("summary").focus(); }
   });
 
+  // ---- what scrolls sideways can be reached by keyboard ----
+  const reach = () => $("pre, div.math, .table-wrap").forEach((node) => {
+    if (node.scrollWidth > node.clientWidth) node.tabIndex = 0; else node.removeAttribute("tabindex");
+  });
+  reach();
+  addEventListener("resize", reach);
+
   // ---- copy ----
   for (const block of $("div.highlight")) {
     const button = make("button", { type: "button", className: "copy", textContent: "Copy" });

@@ -1,0 +1,105 @@
+"""What a reader does with a page: change the colors, look something up, enlarge a picture, copy, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import OpenPage, pages
+
+
+def _first_with(site: Path, text: str) -> str:
+    for name in pages():
+        if text in (site / name).read_text(encoding="utf-8"):
+            return (site / name).as_uri()
+    pytest.skip(f"no page has {text!r}")
+
+
+def _ground(page: Any) -> str:
+    return str(page.evaluate("() => getComputedStyle(document.body).backgroundColor"))
+
+
+def test_the_theme_is_chosen_and_kept(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / pages()[0]).as_uri(), theme="dark") as page:
+        button, dark = page.locator(".theme"), _ground(page)
+        button.click()
+        assert (button.inner_text(), _ground(page)) == ("Light", "rgb(255, 255, 255)")
+        page.reload()
+        assert _ground(page) == "rgb(255, 255, 255)"
+        button.click()
+        assert (button.inner_text(), _ground(page)) == ("Dark", dark)
+        button.click()
+        assert (button.inner_text(), _ground(page)) == ("Auto", dark)
+
+
+def test_the_menu_opens_and_closes_by_keyboard(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / pages()[0]).as_uri()) as page:
+        page.locator(".menu summary").focus()
+        page.keyboard.press("Enter")
+        assert page.locator(".menu nav").is_visible()
+        page.keyboard.press("Escape")
+        assert page.locator(".menu nav").is_hidden()
+        assert page.evaluate("() => document.activeElement.tagName") == "SUMMARY"
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_a_citation_shows_its_work(site: Path, open_page: OpenPage, by: str) -> None:
+    with open_page(_first_with(site, 'href="#cited-')) as page:
+        link = page.locator("a[href^='#cited-']").first
+        link.scroll_into_view_if_needed()
+        link.hover() if by == "mouse" else link.focus()
+        box = page.locator(".peek")
+        key = link.get_attribute("href")
+        assert box.inner_text().split() == page.locator(key).inner_text().split()
+        assert link.get_attribute("aria-describedby") == "peek"
+        page.keyboard.press("Escape")
+        assert box.count() == 0
+
+
+def test_a_figure_number_shows_its_figure(site: Path, open_page: OpenPage) -> None:
+    with open_page(_first_with(site, 'class="std std-numref"')) as page:
+        page.locator("a:has(.std-numref)").first.focus()
+        assert page.locator(".peek figure img, .peek figure .tile").first.is_visible()
+        assert page.locator(".peek [id], .peek button").count() == 0
+
+
+def test_a_picture_grows_and_gives_the_place_back(site: Path, open_page: OpenPage) -> None:
+    with open_page(_first_with(site, "<figure")) as page:
+        picture = page.locator("article figure img.zoomable").first
+        picture.scroll_into_view_if_needed()
+        picture.focus()
+        page.keyboard.press("Enter")
+        large = page.locator("dialog.zoom img")
+        assert large.get_attribute("alt") == picture.get_attribute("alt")
+        assert large.bounding_box()["width"] > picture.bounding_box()["width"]
+        page.keyboard.press("Escape")
+        page.locator("dialog.zoom").wait_for(state="detached")
+        assert page.evaluate("() => document.activeElement.tagName") == "IMG"
+
+
+def test_code_is_copied_as_it_stands(server: str, site: Path, open_page: OpenPage) -> None:
+    name = _first_with(site, "cell_input").removeprefix(site.as_uri())
+    allowed = ["clipboard-read", "clipboard-write"]
+    with open_page(f"{server}{name}", permissions=allowed) as page:
+        block = page.locator(".cell_input div.highlight").first
+        code = block.locator("pre").inner_text()
+        block.locator(".copy").click()
+        page.locator(".copy.done").wait_for()
+        assert page.evaluate("() => navigator.clipboard.readText()").strip() == code.strip()
+
+
+def test_on_paper_there_is_text_and_no_button(site: Path, open_page: OpenPage) -> None:
+    with open_page(_first_with(site, "<figure")) as page:
+        page.emulate_media(media="print", color_scheme="dark")
+        assert _ground(page) == "rgb(255, 255, 255)"
+        assert page.locator(".bar").is_hidden()
+        assert page.locator("article h1").first.is_visible()
+        assert all(not button.is_visible() for button in page.locator(".copy, .headerlink").all())
+
+
+def test_the_search_finds_a_chapter(server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/search.html?q=network") as page:
+        page.locator("#search-results li a").first.wait_for(timeout=10000)
+        assert page.trouble == []
