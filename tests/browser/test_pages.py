@@ -17,19 +17,25 @@ AXE_VIEWS = [(1440, "light"), (390, "dark")]
 FILE_LIKE = re.compile(r"\.(png|webp|jpe?g|svg)$|^_images|^[0-9a-f]{16,}", re.IGNORECASE)
 
 SCROLL = """async () => {
-  for (let y = 0; y < document.body.scrollHeight; y += 700) { scrollTo(0, y); await new Promise((r) => setTimeout(r, 30)); }
+  for (let y = 0; y < document.body.scrollHeight; y += 700) {
+    scrollTo(0, y);
+    await new Promise((done) => setTimeout(done, 30));
+  }
   scrollTo(0, 0);
 }"""
 SIDEWAYS = """() => {
-  const over = [...document.querySelectorAll('main *')].filter((node) => node.getBoundingClientRect().right > innerWidth + 1
-    && !node.closest('pre, .table-wrap, .math, .katex-display'));
-  return document.documentElement.scrollWidth > innerWidth ? [document.documentElement.scrollWidth,
-    ...over.slice(0, 3).map((node) => node.tagName + '.' + node.className)] : null;
+  const wide = document.documentElement.scrollWidth;
+  if (wide <= innerWidth) return null;
+  const over = [...document.querySelectorAll('main *')].filter((node) =>
+    node.getBoundingClientRect().right > innerWidth + 1 && !node.closest('pre, .table-wrap, .math, .katex-display'));
+  return [wide, ...over.slice(0, 3).map((node) => node.tagName + '.' + node.className)];
 }"""
 BROKEN = "() => [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.getAttribute('src'))"
-ALTS = "() => [...document.images].map((i) => [i.getAttribute('alt'), i.getAttribute('src').slice(0, 80), !!i.closest('a, [role=application]')])"
+ALTS = """() => [...document.images].map((picture) =>
+  [picture.getAttribute('alt'), picture.getAttribute('src').slice(0, 60), !!picture.closest('a,[role=application]')])"""
 AXE_RUN = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
-  .filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => [v.id, v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160))])"""
+  .filter((found) => ['serious', 'critical'].includes(found.impact))
+  .map((found) => [found.id, found.nodes.slice(0, 3).map((node) => node.html.slice(0, 160))])"""
 
 
 @pytest.mark.parametrize(("width", "theme"), VIEWS)
