@@ -22,6 +22,7 @@ nothing that it was given.
 from __future__ import annotations
 
 from interp.featurevis.ascent import Adam, Stage
+from interp.featurevis.folder import Folder, Share, render_folder
 from interp.featurevis.looking import look
 from interp.featurevis.measures import contrast, fine_share, power, radial_power, saturation
 from interp.featurevis.objectives import (
@@ -61,6 +62,8 @@ from interp.featurevis.parameterizations import (
     wave_scale,
 )
 from interp.featurevis.rendering import (
+    BATCH,
+    RATE,
     Rendering,
     RenderingWarning,
     render,
@@ -85,13 +88,16 @@ from interp.featurevis.transforms import (
 
 __all__ = [
     "ALPHA",
+    "BATCH",
     "COLORS",
     "IMAGE",
     "MACO",
     "OUTPUT",
+    "RATE",
     "STANDARD",
     "Adam",
     "CppnImage",
+    "Folder",
     "FourierImage",
     "MacoImage",
     "Objective",
@@ -99,6 +105,7 @@ __all__ = [
     "PixelImage",
     "Rendering",
     "RenderingWarning",
+    "Share",
     "SharedImage",
     "Stage",
     "Transform",
@@ -131,6 +138,7 @@ __all__ = [
     "power",
     "radial_power",
     "render",
+    "render_folder",
     "render_many",
     "rotate",
     "saturation",

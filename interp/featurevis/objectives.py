@@ -275,12 +275,12 @@ def total_variation() -> Objective:
 
 
 def l1(center: float = 0.5) -> Objective:
-    """Return the mean absolute distance of the pixels from a grey."""
+    """Return the mean absolute distance of the pixels from a gray."""
     return of_layer(IMAGE, lambda images: _mean((images - center).abs()), "l1")
 
 
 def l2(center: float = 0.5) -> Objective:
-    """Return the mean squared distance of the pixels from a grey."""
+    """Return the mean squared distance of the pixels from a gray."""
     return of_layer(IMAGE, lambda images: _mean((images - center).square()), "l2")
 
 

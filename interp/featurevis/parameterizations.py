@@ -305,7 +305,7 @@ class CppnImage(Parameterization):
         inputs = [2] + [2 * width] * (depth - 1)
         self.hidden = nn.ParameterList([normal(random, (width, wide)) / math.sqrt(wide) for wide in inputs])
         self.biases = nn.ParameterList([torch.zeros(len(self.names), width, 1) for _ in inputs])
-        # A grey start: the first steps then choose the color.
+        # A gray start: the first steps then choose the color.
         self.last = nn.Parameter(torch.zeros(len(self.names), 3, 2 * width))
 
     def forward(self) -> Tensor:

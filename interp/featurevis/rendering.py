@@ -119,7 +119,7 @@ def render(
     Warns:
         RenderingWarning: a dead channel, NaN, or many saturated pixels.
     """
-    stages = _stages(parameterization, steps, size)
+    stages = as_stages(parameterization, steps, size)
     total = sum(stage.steps for stage in stages)
     bar = tqdm(total=total, desc=objective.name, disable=not progress, unit="step")
     with bar, torch.inference_mode(False):
@@ -156,16 +156,15 @@ def render_many(
     """
     if batch < 1:
         raise BadInputError(f"A batch needs at least one image; got {batch}.")
-    stages = _stages(None, steps, size)
+    stages = as_stages(None, steps, size)
     with torch.inference_mode(False):
         network = folding.fold(model, keep={layer for objective in objectives for layer in objective.layers})
     batches = [objectives[start : start + batch] for start in range(0, len(objectives), batch)]
     total = len(batches) * sum(stage.steps for stage in stages)
     with tqdm(total=total, disable=not progress, unit="step") as bar:
         for part in batches:
-            rendering = _batch(
-                Ascent(network, together(part), tuple(transforms), rate, seed), stages, bar.update
-            )
+            ascent = Ascent(network, together(part), tuple(transforms), rate, seed)
+            rendering = _told(_batch(ascent, stages, bar.update))
             yield from (rendering[index] for index in range(len(rendering)))
 
 
@@ -206,9 +205,10 @@ def _settings(ascent: Ascent, start: Parameterization, stages: Sequence[Stage]) 
     }
 
 
-def _stages(
+def as_stages(
     parameterization: Parameterization | None, steps: int | Sequence[Stage], size: Size
 ) -> tuple[Stage, ...]:
+    """Return the stages that `steps` stands for, see `render`."""
     if not isinstance(steps, int):
         stages = tuple(Stage(*stage) for stage in steps)
     elif parameterization is None and steps > 1:

@@ -89,16 +89,16 @@ def scale(low: float, high: float) -> warp:
 
 @dataclass(frozen=True)
 class pad:
-    """Add so many pixels at each side, mirrored, or of one grey."""
+    """Add so many pixels at each side, mirrored, or of one gray."""
 
     pixels: int
-    grey: float | None = None
+    gray: float | None = None
 
     def __call__(self, images: Tensor, random: Streams) -> Tensor:
         sides = (self.pixels,) * 4
-        if self.grey is None:
+        if self.gray is None:
             return F.pad(images, sides, "reflect")
-        return F.pad(images, sides, "constant", self.grey)
+        return F.pad(images, sides, "constant", self.gray)
 
 
 @dataclass(frozen=True)
