@@ -1,6 +1,6 @@
 // A 3 x 3 kernel on a gray photograph: the patch, the nine products, their sum, and all sums as a picture.
 interpLive.define("convolution", (stage, data) => {
-  const { el, choose, result } = interpLive;
+  const { el, choose, fixed, result } = interpLive;
   const { width, height } = data, out = [height - 2, width - 2];
   const pixels = Uint8Array.from(atob(data.pixels), (letter) => letter.charCodeAt(0));
   const at = [Math.floor(out[0] / 2), Math.floor(out[1] / 2)], names = Object.keys(data.kernels);
@@ -32,12 +32,12 @@ interpLive.define("convolution", (stage, data) => {
   const show = () => {
     const values = patch(), terms = values.map((value, n) => value * kernel[n]), top = Math.max(...kernel.map(Math.abs), 1e-9);
     values.forEach((value, n) => {
-      [seen.children[n].textContent, products.children[n].textContent] = [value.toFixed(2), terms[n].toFixed(2)];
+      [seen.children[n].textContent, products.children[n].textContent] = [fixed(value), fixed(terms[n])];
       color(seen.children[n], Array(3).fill(value * 255));
       color(products.children[n], signed(terms[n] / top));
     });
     place(window3, height, width, 3); place(one, ...out, 1);
-    text.textContent = `Row ${at[0] + 1}, column ${at[1] + 1}: the nine products add up to ${terms.reduce((sum, term) => sum + term, 0).toFixed(2)}`;
+    text.textContent = `Row ${at[0] + 1}, column ${at[1] + 1}: the nine products add up to ${fixed(terms.reduce((sum, term) => sum + term, 0))}`;
   };
   const convolve = () => {
     const all = new Float32Array(out[0] * out[1]);

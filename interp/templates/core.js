@@ -52,6 +52,7 @@
       if (step) { event.preventDefault(); set(at[0] + step[0], at[1] + step[1]); }
     });
   };
+  const fixed = (value) => value.toFixed(2).replace(/^-(?=0\.00$)/, "");
   const result = () => el("output", { className: "result", "aria-live": "polite" });
   const begin = (root) => {
     const start = kinds[root.dataset.kind];
@@ -66,5 +67,5 @@
     kinds[kind] = start;
     document.querySelectorAll(`.live[data-kind="${kind}"]:not([data-on])`).forEach((root) => near.observe(root));
   };
-  window.interpLive = { define, el, svg, range, tile, choose, result };
+  window.interpLive = { define, el, svg, range, tile, choose, fixed, result };
 })();

@@ -1,6 +1,6 @@
 // The images of a data set in the order of one channel's activation, above its histogram.
 interpLive.define("spectrum", (stage, data) => {
-  const { el, svg, range, tile, result } = interpLive;
+  const { el, svg, range, tile, fixed, result } = interpLive;
   const { values, edges, counts, sheet, label } = data, low = edges[0], span = edges[edges.length - 1] - low || 1;
   const total = counts.reduce((sum, count) => sum + count, 0), most = Math.max(...counts, 1), steps = 200;
   const x = (value) => (600 * (value - low)) / span;
@@ -16,7 +16,7 @@ interpLive.define("spectrum", (stage, data) => {
     counts.forEach((count, n) => { sum += count * Math.max(0, Math.min(1, (v - edges[n]) / (edges[n + 1] - edges[n] || 1))); });
     return (100 * sum) / total;
   };
-  const say = (n) => `${label} ${value(n).toFixed(2)}, above ${below(value(n)).toFixed(n === steps ? 0 : 1)} % of the images`;
+  const say = (n) => `${label} ${fixed(value(n))}, above ${below(value(n)).toFixed(n === steps ? 0 : 1)} % of the images`;
   const show = (n) => {
     const v = value(n);
     needle.setAttribute("x1", x(v)); needle.setAttribute("x2", x(v));
@@ -24,7 +24,7 @@ interpLive.define("spectrum", (stage, data) => {
     values.forEach((one, index) => { if (Math.abs(one - v) < Math.abs(values[near] - v)) near = index; });
     const first = Math.max(0, Math.min(values.length - shown, near - Math.floor(shown / 2)));
     tiles.forEach((one, k) => {
-      one.show(first + k, `${data.names[first + k]}, ${label} ${values[first + k].toFixed(2)}`);
+      one.show(first + k, `${data.names[first + k]}, ${label} ${fixed(values[first + k])}`);
       one.classList.toggle("near", first + k === near);
     });
     text.textContent = say(n);

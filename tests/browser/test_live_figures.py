@@ -1,0 +1,182 @@
+"""The live figures by themselves, as a notebook shows them: what they say is what torch computes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from interp import image, interactive
+
+from .conftest import OpenPage
+
+ShowFigure = Callable[..., AbstractContextManager[Any]]
+
+
+@pytest.fixture
+def show(open_page: OpenPage, tmp_path: Path) -> ShowFigure:
+    """Return `show(figure)`: a page that holds nothing but this figure."""
+
+    @contextmanager
+    def shown(figure: interactive.LiveFigure, **options: Any) -> Iterator[Any]:
+        file = tmp_path / "figure.html"
+        text = f"<!DOCTYPE html><html lang=en><title>A figure</title><body>{figure._repr_html_()}"
+        file.write_text(text, encoding="utf-8")
+        with open_page(file.as_uri(), **options) as page:
+            page.wait_for_function("() => document.querySelector('.live').dataset.on")
+            yield page
+            assert page.trouble == []
+
+    return shown
+
+
+def _noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _number(text: str) -> float:
+    return float(re.findall(r"-?\d+\.?\d*", text)[-1])
+
+
+def test_convolution_says_what_torch_computes(show: ShowFigure) -> None:
+    photograph = _noise(1, 3, 24, 24)
+    gray = (photograph.mean(dim=1, keepdim=True) * 255).round() / 255
+    kernel = torch.tensor(interactive.KERNELS["Edges from left to right"]).float()
+    with show(interactive.convolution(photograph, alt="Noise without meaning", size=24)) as page:
+        sums = F.conv2d(gray, kernel[None, None])[0, 0]
+        said = page.locator("output")
+        assert _number(said.inner_text()) == pytest.approx(float(sums[11, 11]), abs=0.006)
+        page.locator("[role=application]").focus()
+        for key in ["ArrowRight"] * 3 + ["ArrowDown"] * 2:
+            page.keyboard.press(key)
+        assert said.inner_text().startswith("Row 14, column 15")
+        assert _number(said.inner_text()) == pytest.approx(float(sums[13, 14]), abs=0.006)
+
+
+def test_an_edited_kernel_counts_at_once(show: ShowFigure) -> None:
+    photograph = _noise(1, 3, 24, 24)
+    gray = (photograph.mean(dim=1, keepdim=True) * 255).round() / 255
+    with show(interactive.convolution(photograph, alt="Noise without meaning", size=24)) as page:
+        page.get_by_label("Kernel", exact=True).select_option("Identity")
+        assert _number(page.locator("output").inner_text()) == pytest.approx(
+            float(gray[0, 0, 12, 12]), abs=0.006
+        )
+        page.get_by_label("Kernel, row 2, column 2").fill("-3")
+        assert _number(page.locator("output").inner_text()) == pytest.approx(
+            -3 * float(gray[0, 0, 12, 12]), abs=0.006
+        )
+
+
+def test_the_window_follows_pointer_and_finger(show: ShowFigure) -> None:
+    with show(
+        interactive.convolution(_noise(1, 3, 24, 24), alt="Noise without meaning", size=24), width=390
+    ) as page:
+        box = page.locator("[role=application]").bounding_box()
+        page.touchscreen.tap(box["x"] + 1, box["y"] + 1)
+        assert page.locator("output").inner_text().startswith("Row 1, column 1:")
+        page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] - 2)
+        assert page.locator("output").inner_text().startswith("Row 22, column 22:")
+
+
+def test_the_border_between_two_pictures_moves(show: ShowFigure) -> None:
+    figure = interactive.compare(
+        _noise(1, 3, 32, 32),
+        _noise(1, 3, 32, 32, seed=1),
+        labels=("before", "after"),
+        alt=("One noise", "Other noise"),
+    )
+    with show(figure) as page:
+        slider = page.locator("input[type=range]")
+        slider.focus()
+        for _ in range(10):
+            page.keyboard.press("ArrowRight")
+        assert slider.get_attribute("aria-valuetext") == "60 % before, 40 % after"
+        assert "60%" in page.get_by_alt_text("Other noise").get_attribute("style")
+
+
+def test_a_growing_picture_says_step_and_value(show: ShowFigure) -> None:
+    figure = interactive.scrub(_noise(4, 3, 32, 32), [0.5, 1, 2, 4.25], [0, 8, 64, 512], alt="A channel")
+    with show(figure) as page:
+        said, slider = page.locator("output"), page.locator("input[type=range]")
+        assert said.inner_text() == "Step 512: activation 4.25"
+        slider.focus()
+        page.keyboard.press("Home")
+        assert said.inner_text() == "Step 0: activation 0.500"
+        page.get_by_role("button", name="Play").click()
+        page.wait_for_function("() => document.querySelector('output').textContent.startsWith('Step 512')")
+        assert page.locator(".tile").get_attribute("aria-label") == "A channel, at step 512"
+
+
+def test_nothing_plays_for_those_who_want_less_motion(show: ShowFigure) -> None:
+    figure = interactive.scrub(_noise(4, 3, 32, 32), [0.5, 1, 2, 4], [0, 8, 64, 512], alt="A channel")
+    with show(figure, reduced_motion="reduce") as page:
+        assert page.get_by_role("button").count() == 0
+        assert page.locator("input[type=range]").is_visible()
+
+
+def test_a_place_names_the_strongest_channels(show: ShowFigure) -> None:
+    activations, names = _noise(8, 4, 4), [f"channel {n}" for n in range(8)]
+    figure = interactive.activation_grid(
+        _noise(1, 3, 32, 32),
+        activations,
+        _noise(8, 3, 16, 16),
+        names,
+        alt="Noise without meaning",
+        strongest=2,
+    )
+    with show(figure) as page:
+        box = page.locator("[role=application]").bounding_box()
+        for row, column in [(0, 0), (2, 3)]:
+            page.mouse.move(
+                box["x"] + box["width"] * (column + 0.5) / 4, box["y"] + box["height"] * (row + 0.5) / 4
+            )
+            best = ", ".join(names[n] for n in activations[:, row, column].topk(2).indices)
+            assert page.locator("output").inner_text() == f"Row {row + 1}, column {column + 1}: {best}"
+
+
+def test_the_spectrum_counts_what_lies_below(show: ShowFigure) -> None:
+    values = torch.linspace(-2, 6, 801)
+    counts, edges = torch.histogram(values, 16)
+    chosen = values[::100]
+    figure = interactive.spectrum(
+        _noise(len(chosen), 3, 16, 16),
+        chosen.tolist(),
+        counts.int().tolist(),
+        edges.tolist(),
+        names=[f"image {n}" for n in range(len(chosen))],
+        label="channel 3",
+    )
+    with show(figure) as page:
+        slider, said = page.locator("input[type=range]"), page.locator("output")
+        slider.focus()
+        page.keyboard.press("Home")
+        assert said.inner_text() == "channel 3 -2.00, above 0.0 % of the images"
+        slider.fill("50")
+        share = 100 * float((values < 0).float().mean())
+        assert said.inner_text().startswith("channel 3 0.00, above ")
+        assert float(said.inner_text().split()[4]) == pytest.approx(share, abs=0.5)
+        assert page.locator(".tile.near").get_attribute("aria-label") == "image 2, channel 3 0.00"
+
+
+def test_depth_follows_the_slider(show: ShowFigure) -> None:
+    maps = {"shallow": _noise(4, 16, 16), "deep": _noise(9, 4, 4)}
+    with show(interactive.depth(_noise(1, 3, 32, 32), maps, alt="Noise without meaning")) as page:
+        page.locator("input[type=range]").focus()
+        page.keyboard.press("End")
+        assert page.locator("output").inner_text() == "deep: 9 channels of 4 × 4"
+        assert (
+            page.locator("img.pixels").evaluate("async (i) => { await i.decode(); return i.naturalWidth }")
+            == 12
+        )
+
+
+def test_the_still_picture_is_sharp_enough() -> None:
+    figure = interactive.convolution(_noise(1, 3, 24, 24), alt="Noise without meaning", size=24)
+    assert figure.picture.width >= 2 * 600
+    assert image.from_pil(figure.picture).shape[1] == 3
