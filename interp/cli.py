@@ -177,12 +177,13 @@ def parse_channels(text: str, count: int) -> list[int]:
         return list(range(count))
     found: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal()):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal()):
             raise BadInputError(
                 f"{part!r} is no channel and no range of channels. Write 0-511, or 3,7,20-29, or all."
             )
-        low, high = int(first), int(last or first)
+        low, high = int(first), int(last)
         if not low <= high < count:
             raise BadInputError(
                 f"The layer has the channels 0 to {count - 1}; {part.strip()!r} is not among them."

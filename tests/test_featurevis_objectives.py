@@ -45,6 +45,8 @@ def test_names_say_what_is_computed() -> None:
     assert (p + q).name == "a:0 + b:3"
     assert (p - 0.5 * q).name == "a:0 - 0.5 * b:3"
     assert (-(p + q)).name == "-(a:0 + b:3)"
+    assert (1 * p).name == "a:0"
+    assert (-1 * p).name == "-a:0"
     assert (2 * (p + q)).name == "2 * (a:0 + b:3)"
     assert sum([p, q]).name == "a:0 + b:3"  # type: ignore[union-attr]
     assert (p + q).layers == ("a", "b")

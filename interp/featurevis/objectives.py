@@ -74,6 +74,8 @@ class Objective:
     def __mul__(self, other: Objective | float) -> Objective:
         if isinstance(other, Objective):
             return _combine(self, other, torch.mul, f"{self._factor()} * {other._factor()}")
+        if other in (1, -1):
+            return self if other == 1 else -self
         name = f"{other:g} * {self._factor()}"
         return Objective(
             lambda seen: self(seen) * other, self.layers, name, _each(self, lambda part: part * other)

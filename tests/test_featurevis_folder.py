@@ -1,0 +1,203 @@
+"""Renderings in a folder: the same bytes after any interruption, and no other run's folder is touched."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from interp import featurevis as fv
+from interp import image
+from interp.errors import BadInputError, DamagedFileError, UnwritableError
+
+OBJECTIVES = [sign * fv.channel("1", index) for sign in (1, -1) for index in range(5)]
+SETTINGS = {"size": 24, "steps": 4, "batch": 4}
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 5, stride=2), nn.Conv2d(4, 6, 3)).eval()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed") / "out"
+    fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
+    return contents(folder)
+
+
+def test_a_folder_has_every_picture_and_says_what_it_is(undisturbed: dict[str, bytes]) -> None:
+    manifest = json.loads(undisturbed["manifest.json"])
+    assert list(manifest["images"]) == sorted(one.name for one in OBJECTIVES)
+    assert len(undisturbed) == len(OBJECTIVES) + 1
+    renderings = list(fv.render_many(network(), OBJECTIVES, **SETTINGS))
+    assert len({undisturbed[entry["file"]] for entry in manifest["images"].values()}) == len(OBJECTIVES)
+    for one in renderings:
+        entry = manifest["images"][one.name]
+        assert entry["score"] == pytest.approx(one.score.item(), abs=1e-5)
+        assert entry["problem"] == ""
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_pictures_are_the_renderings_themselves(tmp_path: Path, suffix: str) -> None:
+    fv.render_folder(network(), OBJECTIVES[:2], tmp_path / "out", suffix=suffix, **SETTINGS)
+    (one, _) = fv.render_many(network(), OBJECTIVES[:2], **SETTINGS)
+    read = image.load(tmp_path / "out" / f"1_0.{suffix}")
+    torch.testing.assert_close(read, one.images, atol=0.5 / 255 + 1e-4, rtol=0)
+
+
+def test_a_finished_folder_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
+    fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
+
+
+def test_a_missing_picture_comes_back_with_the_same_bytes(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    folder = tmp_path / "out"
+    fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
+    (folder / "minus_1_0.png").unlink()
+    fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
+    assert contents(folder) == undisturbed
+
+
+def render_here(folder: Path) -> None:
+    torch.set_num_threads(1)
+    fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bytes(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    """Kills with SIGKILL at random moments; INTERP_KILLS sets how often."""
+    folder, wanted = tmp_path / "out", int(os.environ.get("INTERP_KILLS", "6"))
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["interp.featurevis"])  # so that the kills hit the work, not the import
+    chance, kills = random.Random(0), 0
+    while kills < wanted:
+        process = processes.Process(target=render_here, args=(folder,))
+        process.start()
+        process.join(chance.uniform(0.02, 0.4))
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        if process.exitcode == 0:
+            # It was faster than the kill: take something away, so that there is work to be killed at.
+            for path in chance.sample(sorted(folder.glob("*.png")), 4):
+                path.unlink()
+    render_here(folder)
+    assert contents(folder) == undisturbed
+
+
+def test_shares_add_up(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    folder = tmp_path / "out"
+    for index in range(2):
+        fv.render_folder(network(), OBJECTIVES, folder, share=fv.Share(index, 2), **SETTINGS)
+    found = contents(folder)
+    pictures = {name: data for name, data in undisturbed.items() if name.endswith(".png")}
+    assert {name: data for name, data in found.items() if name.endswith(".png")} == pictures
+    parts = [json.loads(found[f"manifest-{index}-of-2.json"])["images"] for index in range(2)]
+    assert parts[0] | parts[1] == json.loads(undisturbed["manifest.json"])["images"]
+    assert not parts[0].keys() & parts[1].keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, "seed is 0 there and 1 here"),
+        ({"steps": 5}, "stages"),
+        ({"batch": 5}, "batch is 4 there and 5 here"),
+        ({"suffix": "webp"}, "suffix"),
+        ({"transforms": ()}, "transforms"),
+    ],
+)
+def test_the_folder_of_another_run_is_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    folder = tmp_path / "out"
+    fv.render_folder(network(), OBJECTIVES[:1], folder, **SETTINGS)
+    before = contents(folder)
+    with pytest.raises(BadInputError, match=message):
+        fv.render_folder(network(), OBJECTIVES[:1], folder, **{**SETTINGS, **change})  # type: ignore[arg-type]
+    assert contents(folder) == before
+
+
+def test_another_network_or_other_objectives_are_another_run(tmp_path: Path) -> None:
+    fv.render_folder(network(), OBJECTIVES[:1], tmp_path, **SETTINGS)
+    other = network()
+    with torch.no_grad():
+        other[0].weight[0, 0, 0, 0] += 1e-3
+    with pytest.raises(BadInputError, match="network is"):
+        fv.render_folder(other, OBJECTIVES[:1], tmp_path, **SETTINGS)
+    with pytest.raises(BadInputError, match="objectives is"):
+        fv.render_folder(network(), OBJECTIVES[:2], tmp_path, **SETTINGS)
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(BadInputError, match="holds other files"):
+        fv.render_folder(network(), OBJECTIVES, tmp_path, **SETTINGS)
+    (tmp_path / "thesis.txt").unlink()
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(DamagedFileError, match="not a manifest"):
+        fv.render_folder(network(), OBJECTIVES, tmp_path, **SETTINGS)
+
+
+def test_a_full_disk_keeps_what_is_finished(
+    tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, written = tmp_path / "out", []
+
+    def full_after_six(handle: int) -> None:
+        written.append(handle)
+        if len(written) > 6:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full_after_six)
+        with pytest.raises(UnwritableError, match=r"No space left on device\. What is finished is kept"):
+            fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
+    left = contents(folder)
+    assert len(left) == 7  # four of the first batch, two of the second, and the manifest
+    assert all(left[name] == undisturbed[name] for name in left if name.endswith(".png"))
+    fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
+    assert contents(folder) == undisturbed
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnwritableError, match="Cannot write to"):
+        fv.render_folder(network(), OBJECTIVES, tmp_path / "file" / "out", **SETTINGS)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UnwritableError, match="Permission denied"):
+        fv.render_folder(network(), OBJECTIVES, tmp_path, **SETTINGS)
+
+
+def test_bad_input_is_explained(tmp_path: Path) -> None:
+    twice = [fv.channel("1", 0), fv.channel("1", 0)]
+    with pytest.raises(BadInputError, match="the file name '1_0'"):
+        fv.render_folder(network(), twice, tmp_path, **SETTINGS)
+    with pytest.raises(BadInputError, match="png or webp"):
+        fv.render_folder(network(), OBJECTIVES, tmp_path, suffix="exe", **SETTINGS)
+    with pytest.raises(BadInputError, match="INDEX < COUNT"):
+        fv.Share(2, 2)
+    assert list(tmp_path.iterdir()) == []
