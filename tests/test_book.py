@@ -12,15 +12,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from docutils import nodes
+from pybtex.database import Entry, Person
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
 
 import check_site  # noqa: E402
 import execute_book  # noqa: E402
+import notebooks  # noqa: E402
 
 HEAD = """---
 jupytext: {text_representation: {extension: .md, format_name: myst}}
@@ -277,6 +282,73 @@ def test_defects_of_a_page_are_found(tmp_path: Path, markup: str, problem: str) 
 def test_what_is_fine_is_not_reported(tmp_path: Path, markup: str) -> None:
     (tmp_path / "page.html").write_text(f"<html><body>{markup}</body></html>")
     assert list(check_site.check(tmp_path)) == []
+
+
+# ---- notebooks
+
+
+def test_a_chapter_can_be_taken_as_a_notebook(built: Path) -> None:
+    build(built)
+    found = nbformat.read(built / "_build/html/notebooks/book/segment/one.ipynb", as_version=4)
+    nbformat.validate(found)
+    assert [cell.cell_type for cell in found.cells] == ["markdown", "code", "markdown"]
+    assert "svg" in found.cells[1].outputs[0].data["image/svg+xml"]
+    assert found.cells[2].source == "The first caption."
+
+
+class Domain:
+    anonlabels: ClassVar = {"fig-a": ("page", "fig-a")}
+    labels: ClassVar = {"sec": ("page", "sec", "A section")}
+
+
+class Environment:
+    """What Sphinx knows about a small book."""
+
+    domains: ClassVar = {"std": Domain}
+    toc_fignumbers: ClassVar = {"page": {"figure": {"fig-a": (2, 1)}}}
+    titles: ClassVar = {"book/one": nodes.title("", "Chapter one")}
+
+
+WORKS = {
+    "a2000": Entry("article", {"year": "2000"}, {"author": [Person("One, Some")]}),
+    "b2001": Entry(
+        "article", {"year": "2001"}, {"author": [Person("Two, A"), Person("Three, B"), Person("Four, C")]}
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("myst", "expected"),
+    [
+        ("{cite:t}`a2000` did", "One (2000) did"),
+        ("it is so {cite:p}`a2000,b2001`.", "it is so (One, 2000; Two et al., 2001)."),
+        ("{numref}`fig-a`", "Fig. 2.1"),
+        ("{ref}`sec` and {ref}`words <sec>`", "“A section” and words"),
+        ("{doc}`../one`", "“Chapter one”"),
+        ("{func}`interp.image.load`", "`interp.image.load`"),
+        ("(label)=\n# Title", "# Title"),
+        ("$$\nx\n$$ (eq-x)\n\nmore", "$$\nx\n$$\n\nmore"),
+        (":::{note}\nSome *text*.\n:::", "> **Note**\n>\n> Some *text*."),
+        ("```{admonition} Try\n:class: tip\nOne.\n```", "> **Try**\n>\n> One."),
+        ("before\n\n```{bibliography}\n```\n\nafter", "before\n\n\n\nafter"),
+        ("```python\nx = 1\n```", "```python\nx = 1\n```"),
+    ],
+)
+def test_myst_becomes_markdown(myst: str, expected: str) -> None:
+    words = notebooks.Words(Environment(), WORKS)  # type: ignore[arg-type]
+    assert notebooks.plain(myst, words, "book/segment/two") == expected
+
+
+def test_no_role_is_left_in_the_built_notebooks() -> None:
+    files = sorted((ROOT / "_build" / "html" / "notebooks").rglob("*.ipynb"))
+    if not files:
+        pytest.skip("the book is not built (make book)")
+    for file in files:
+        for cell in nbformat.read(file, as_version=4).cells:
+            text = re.sub(r"\$[^$]*\$|`[^`]*`", "", cell.source) if cell.cell_type == "markdown" else ""
+            assert not re.search(r"\{[a-z:]+\}`|^:::|^```\{", text, re.MULTILINE), (
+                f"{file.name}: {cell.source[:200]}"
+            )
 
 
 # ---- the book itself

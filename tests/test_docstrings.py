@@ -19,7 +19,7 @@ PACKAGE = [
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
-@pytest.mark.parametrize("name", [name for name in [*PACKAGE, "executed"] if not name.endswith("__main__")])
+@pytest.mark.parametrize("name", [*PACKAGE, "executed", "docstrings"])
 def test_examples(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name), optionflags=OPTIONS)
     assert result.failed == 0

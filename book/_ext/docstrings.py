@@ -1,0 +1,68 @@
+"""The API pages: our docstrings are plain text with backticks, and autodoc reads reStructuredText."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+# What would begin markup where none is meant: |x| is an absolute value, *args a name.
+MARKUP = re.compile(r"([|*\\])")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("autodoc-process-docstring", rewrite, priority=400)  # before napoleon reads the sections
+    app.connect("autodoc-skip-member", skip)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def rewrite(_app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
+    """Turn the lines of one docstring into reStructuredText."""
+    # In functions an indent belongs to a section such as "Args:"; in the text of a module it is code.
+    lines[:] = code_blocks(lines) if what == "module" else texts(lines)
+
+
+def texts(lines: list[str]) -> list[str]:
+    """Treat all lines as text but those of examples, which go from >>> to the next empty line."""
+    out, example = [], False
+    for line in lines:
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
+        out.append(line if example else plain(line))
+    return out
+
+
+def code_blocks(lines: list[str]) -> list[str]:
+    """Show indented paragraphs as code, the rest as text.
+
+    >>> code_blocks(["A `b`:", "", "    x = y * 2", "", "    z", "", "End."])
+    ['A ``b``:', '', '::', '', '    x = y * 2', '', '    z', '', 'End.']
+    """
+    out: list[str] = []
+    inside = False
+    for line in lines:
+        indented = line.startswith("    ")
+        if line.strip() and indented != inside:
+            inside = indented
+            out += ["::", ""] if inside else []
+        out.append(line if indented else plain(line))
+    return out
+
+
+def plain(line: str) -> str:
+    """Mark code as code, and nothing else as anything.
+
+    >>> print(plain("The mean of |x| over `axis`"))
+    The mean of \\|x\\| over ``axis``
+    """
+    parts = CODE.split(line)  # text and code take turns
+    return "".join(
+        f"``{part}``" if place % 2 else MARKUP.sub(r"\\\1", part) for place, part in enumerate(parts)
+    )
+
+
+def skip(_app: Sphinx, _what: str, _name: str, obj: object, skipped: bool, _options: object) -> bool | None:
+    """Leave out what matplotlib puts into its subclasses."""
+    foreign = str(getattr(obj, "__module__", "")).startswith("matplotlib")
+    return True if foreign and not skipped else None
