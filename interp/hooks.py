@@ -6,8 +6,10 @@ Whatever is switched on here is switched off again, also after an exception.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -97,9 +99,9 @@ def record(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor
         UnknownNameError: a layer does not exist.
         BadInputError: a layer returns something else than one tensor, or one is looked up that did not run.
     """
-    found = _Recording()
-    with _recording(model, layers, found, stop=False):
-        yield found
+    recorder = _Recorder()
+    with recorder.listening(model, layers):
+        yield recorder.found
 
 
 def run(
@@ -120,16 +122,10 @@ def run(
         UnknownNameError: a layer does not exist.
         BadInputError: a layer returns something else than one tensor, or the model does not run through it.
     """
-    found = _Recording()
-    with (
-        evaluating(model),
-        _recording(model, layers, found, stop=True, then=then),
-        contextlib.suppress(_Stop),
-    ):
+    recorder = _Recorder(wanted=frozenset(layers), then=then)
+    with evaluating(model), recorder.listening(model, layers), contextlib.suppress(_Stop):
         model(images)
-    for layer in layers:
-        found[layer]  # explains a layer that did not run
-    return dict(found)
+    return {layer: recorder.found[layer] for layer in layers}
 
 
 @torch.no_grad()
@@ -152,72 +148,49 @@ def activations(model: nn.Module, images: Tensor, layer: str) -> Tensor:
     return run(model, image.check(images), [layer])[layer]
 
 
-@contextlib.contextmanager
-def _recording(
-    model: nn.Module,
-    layers: Sequence[str],
-    found: dict[str, Tensor],
-    *,
-    stop: bool,
-    then: Callable[[Tensor], Tensor] | None = None,
-) -> Iterator[None]:
-    if isinstance(layers, str):
-        raise BadInputError(f"The layers have to be a list of names: [{layers!r}], not {layers!r}.")
-    thread = threading.get_ident()
-    wanted = set(layers) if stop else None
-    with contextlib.ExitStack() as stack:
-        stack.callback(model.register_forward_pre_hook(_forgetter(found, thread)).remove)
-        for name in dict.fromkeys(layers):
-            hook = (
-                _keeper(name, found, wanted, thread)
-                if then is None
-                else _taker(name, found, wanted, thread, then)
-            )
-            stack.callback(find_layer(model, name).register_forward_hook(hook).remove)
-        yield
+@dataclass(frozen=True)
+class _Recorder:
+    """Collects the outputs of layers in the forward passes of one thread.
 
+    Attributes:
+        wanted: the forward pass stops once all of these are there; None lets it go on.
+        then: what to keep of an output instead of the output itself.
+    """
 
-def _forgetter(found: dict[str, Tensor], thread: int) -> Callable[..., None]:
-    def forget(_model: nn.Module, _inputs: Any) -> None:
-        if threading.get_ident() == thread:
-            found.clear()
+    wanted: frozenset[str] | None = None
+    then: Callable[[Tensor], Tensor] | None = None
+    found: _Recording = field(default_factory=_Recording)
+    thread: int = field(default_factory=threading.get_ident)
 
-    return forget
+    @contextlib.contextmanager
+    def listening(self, model: nn.Module, layers: Sequence[str]) -> Iterator[None]:
+        if isinstance(layers, str):
+            raise BadInputError(f"The layers have to be a list of names: [{layers!r}], not {layers!r}.")
+        with contextlib.ExitStack() as stack:
+            stack.callback(model.register_forward_pre_hook(self.forget).remove)
+            for name in dict.fromkeys(layers):
+                hook = functools.partial(self.hear, name)
+                stack.callback(find_layer(model, name).register_forward_hook(hook).remove)
+            yield
 
+    def forget(self, _model: nn.Module, _inputs: Any) -> None:
+        """Start anew when the whole model starts."""
+        if threading.get_ident() == self.thread:
+            self.found.clear()
 
-def _keeper(
-    name: str, found: dict[str, Tensor], wanted: set[str] | None, thread: int
-) -> Callable[..., Tensor | None]:
-    def keep(_layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
-        if threading.get_ident() != thread:
+    def hear(self, name: str, _layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
+        """Keep the first output of a layer, and let a copy flow on where the output itself is kept."""
+        if threading.get_ident() != self.thread:
             return None
-        tensor = single_tensor(name, output)
-        if any(tensor is value for value in inputs):  # such as nn.Identity: what went in may still be changed
-            tensor = tensor.clone()
-        found.setdefault(name, tensor)
-        if wanted is not None and found.keys() >= wanted:
+        output = single_tensor(name, output)
+        if self.then is None and any(output is value for value in inputs):
+            # Such as nn.Identity: what went in may still be changed.
+            output = output.clone()
+        if name not in self.found:
+            self.found[name] = output if self.then is None else self.then(output)
+        if self.wanted is not None and self.found.keys() >= self.wanted:
             raise _Stop
-        return tensor.clone()
-
-    return keep
-
-
-def _taker(
-    name: str,
-    found: dict[str, Tensor],
-    wanted: set[str] | None,
-    thread: int,
-    then: Callable[[Tensor], Tensor],
-) -> Callable[..., None]:
-    def take(_layer: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
-        if threading.get_ident() != thread:
-            return
-        if name not in found:
-            found[name] = then(single_tensor(name, output))
-        if wanted is not None and found.keys() >= wanted:
-            raise _Stop
-
-    return take
+        return output.clone() if self.then is None else None
 
 
 def single_tensor(name: str, output: Any) -> Tensor:
@@ -281,18 +254,38 @@ def gradient_rule(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_out_of_place(chosen))
         for layer in chosen:
-            stack.callback(layer.register_full_backward_hook(_bend(rule)).remove)
+            bend = _Bend(rule)
+            stack.callback(layer.register_forward_pre_hook(bend.enter).remove)
+            stack.callback(layer.register_forward_hook(bend.leave).remove)
         yield
 
 
-def _bend(rule: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., tuple[Tensor, ...] | None]:
-    # There is no gradient at the input where only the layer's own parameters need one (PReLU).
-    return lambda _layer, inner, outer: None if inner[0] is None else (rule(inner[0], outer[0]),)
+class _Bend:
+    """Hooks on the tensors around a layer; unlike torch's hooks on modules they bear in-place operations behind it."""
+
+    def __init__(self, rule: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.rule = rule
+        self.outer: list[Tensor] = []  # the gradient at the output in the call that is under way
+
+    def enter(self, _layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        outer: list[Tensor] = []
+        self.outer = outer
+        inner = inputs[0]
+        if inner.requires_grad:
+            inner = inner.view_as(inner)  # what reaches the input on other ways keeps its gradient
+            inner.register_hook(lambda gradient: self.rule(gradient, outer[0]))
+        return (inner, *inputs[1:])
+
+    def leave(self, _layer: nn.Module, _inputs: Any, output: Any) -> None:
+        outer = self.outer
+        if output.requires_grad:
+            # In place: a second backward pass through the same graph comes with another gradient.
+            output.register_hook(lambda gradient: outer.__setitem__(slice(None), [gradient]))
 
 
 @contextlib.contextmanager
 def _out_of_place(layers: Sequence[nn.Module]) -> Iterator[None]:
-    """Let in-place layers write to new memory: a backward hook on an in-place layer is an error in torch."""
+    """Let in-place layers write to new memory: their input would not be there any more to hang a hook on."""
     in_place: list[Any] = [layer for layer in layers if getattr(layer, "inplace", False)]
     try:
         for layer in in_place:

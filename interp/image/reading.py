@@ -110,12 +110,9 @@ def _upright(picture: PILImage.Image) -> PILImage.Image:
 
 def _rgb_on_white(picture: PILImage.Image) -> PILImage.Image:
     picture = picture.convert("LA") if picture.mode == "La" else picture
-    try:
-        if "transparency" not in picture.info and not {"A", "a"} & set(picture.getbands()):
-            return picture.convert("RGB")
-        layer = picture.convert("RGBA")
-    except ValueError as error:
-        raise BadInputError(f"An image of the mode {picture.mode} cannot be made RGB: {error}.") from error
+    if "transparency" not in picture.info and not {"A", "a"} & set(picture.getbands()):
+        return picture.convert("RGB")
+    layer = picture.convert("RGBA")
     white = PILImage.new("RGBA", layer.size, "white")
     return PILImage.alpha_composite(white, layer).convert("RGB")
 

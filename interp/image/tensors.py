@@ -82,9 +82,11 @@ def resize(values: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(values.shape[-2:]) == tuple(size):
         return values
     four = values if values.ndim == 4 else values[:, None]
+    if values.dtype in (torch.float16, torch.bfloat16):  # which torch cannot resize everywhere
+        four = four.float()
     smaller = size[0] < four.shape[-2] or size[1] < four.shape[-1]
     out = F.interpolate(four, size=tuple(size), mode="bilinear", align_corners=False, antialias=smaller)
-    return out if values.ndim == 4 else out[:, 0]
+    return (out if values.ndim == 4 else out[:, 0]).to(values.dtype)
 
 
 def target_size(images: Tensor, size: Size) -> tuple[int, int]:
