@@ -42,7 +42,7 @@ serve: .venv/ready-book book/_vendor/ready  ## show the book on this machine and
 
 .PHONY: data
 data: .venv/ready-test  ## compute the small results in book/_data anew (long)
-	@$(PYTHON) tools/make_data.py
+	@for file in tools/data_*.py; do [[ -e $$file ]] || continue; echo "$$file"; $(PYTHON) $$file; done
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The checks

@@ -40,5 +40,7 @@ def imagenet_samples() -> list[Path]:
     folder = os.environ.get("INTERP_IMAGENET_SAMPLES") or ROOT.parent / "shared" / "data" / "imagenet-samples"
     files = sorted(Path(folder).glob("*.jpg"))
     if not files:
-        pytest.skip("no ImageNet photographs at hand (set INTERP_IMAGENET_SAMPLES to a folder of INDEX_WNID_name.jpg)")
+        pytest.skip(
+            "no ImageNet photographs at hand (set INTERP_IMAGENET_SAMPLES to a folder of INDEX_WNID_name.jpg)"
+        )
     return files

@@ -52,7 +52,9 @@ def test_without_pip_and_uv_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(bootstrap.shutil, "which", lambda _name: None)
     monkeypatch.setattr(bootstrap, "pinned", lambda _name: "--no-such-option")
-    with pytest.raises(SystemExit, match=r"(?s)could not be installed from PyPI.*python3-venv.*The last attempt said"):
+    with pytest.raises(
+        SystemExit, match=r"(?s)could not be installed from PyPI.*python3-venv.*The last attempt said"
+    ):
         bootstrap.bring_uv(sys.executable, str(tmp_path))
 
 

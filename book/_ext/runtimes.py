@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
+from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
@@ -59,7 +60,7 @@ def _in_order(env: BuildEnvironment) -> list[str]:
 
 
 def _seconds(env: BuildEnvironment, docname: str) -> float | None:
-    seconds = (env.metadata.get(docname, {}).get("exec_data") or {}).get("runtime")
+    seconds = (NbMetadataCollector.get_doc_data(env)[docname].get("exec_data") or {}).get("runtime")
     return None if seconds is None else float(seconds)
 
 
