@@ -40,6 +40,18 @@ page: .venv/ready-book book/_vendor/ready  ## build one page alone: make page P=
 serve: .venv/ready-book book/_vendor/ready  ## show the book on this machine and build it again whenever a file changes
 	@$(PYTHON) tools/serve_book.py
 
+.PHONY: notebooks
+notebooks: book  ## lay the chapters out as notebooks for Colab and Binder
+	@$(PYTHON) tools/export_notebooks.py
+
+.PHONY: pdf
+pdf: .venv/ready-test book  ## print the book to _build/looking-inside-a-vision-model.pdf
+	@$(PYTHON) tools/make_pdf.py
+
+.PHONY: wheel
+wheel: .venv/bin/uv  ## pack the package interp into dist
+	@.venv/bin/uv build --wheel --quiet
+
 .PHONY: data
 data: .venv/ready-test  ## compute the small results in book/_data anew (long)
 	@for file in tools/data_*.py; do [[ -e $$file ]] || continue; echo "$$file"; $(PYTHON) $$file; done
