@@ -52,6 +52,20 @@ pdf: .venv/ready-test book  ## print the book to _build/looking-inside-a-vision-
 wheel: .venv/bin/uv  ## pack the package interp into dist
 	@.venv/bin/uv build --wheel --quiet
 
+.PHONY: notebooks
+notebooks: book  ## lay the chapters out as notebooks in _build/notebooks
+	@$(PYTHON) tools/export_notebooks.py
+
+.PHONY: pdf
+pdf: .venv/ready-test book  ## print the book as one PDF (needs a chromium)
+	@$(PYTHON) tools/make_pdf.py
+
+.PHONY: wheel
+wheel: .venv/bin/uv  ## build the package alone: dist/interp-VERSION-py3-none-any.whl
+	@rm -rf build dist  # what an earlier build left in build/ would go into the wheel
+	@.venv/bin/uv build --quiet --wheel --out-dir dist
+	@rm -rf build
+
 .PHONY: data
 data: .venv/ready-test  ## compute the small results in book/_data anew (long)
 	@for file in tools/data_*.py; do [[ -e $$file ]] || continue; echo "$$file"; $(PYTHON) $$file; done

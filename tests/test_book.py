@@ -291,9 +291,10 @@ def test_a_chapter_can_be_taken_as_a_notebook(built: Path) -> None:
     build(built)
     found = nbformat.read(built / "_build/html/notebooks/book/segment/one.ipynb", as_version=4)
     nbformat.validate(found)
-    assert [cell.cell_type for cell in found.cells] == ["markdown", "code", "markdown"]
-    assert "svg" in found.cells[1].outputs[0].data["image/svg+xml"]
-    assert found.cells[2].source == "The first caption."
+    assert [cell.cell_type for cell in found.cells] == ["markdown", "code", "code", "markdown"]
+    assert "find_spec('interp')" in found.cells[1].source
+    assert "svg" in found.cells[2].outputs[0].data["image/svg+xml"]
+    assert found.cells[3].source == "The first caption."
 
 
 class Domain:

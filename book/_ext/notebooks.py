@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import executed
+import install_cell
 import nbformat
 from nbformat import NotebookNode
 from pybtex.database import Entry, parse_file
@@ -43,7 +44,9 @@ def write_all(app: Sphinx, error: Exception | None) -> None:
         if executed.is_notebook(path):
             target = Path(app.outdir, "notebooks", f"{docname}.ipynb")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(nbformat.writes(notebook(path, words, docname)), encoding="utf-8")
+            page = notebook(path, words, docname)
+            install_cell.add(page, app)
+            target.write_text(nbformat.writes(page), encoding="utf-8")
 
 
 def bibliography(app: Sphinx) -> dict[str, Entry]:

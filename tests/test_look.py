@@ -1,0 +1,149 @@
+"""What the pages get beside their text: pictures at their size, links that run a chapter, live figures as files."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from IPython.core.inputtransformer2 import TransformerManager
+from PIL import Image as PILImage
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
+
+import export_notebooks  # noqa: E402
+import install_cell  # noqa: E402
+import launch  # noqa: E402
+import live_figures  # noqa: E402
+import look  # noqa: E402
+import pictures  # noqa: E402
+
+REPOSITORY = "https://github.com/Some-One/a-book"
+
+
+def _page(markup: str) -> BeautifulSoup:
+    return BeautifulSoup(markup, "html.parser")
+
+
+def _png(width: int, height: int, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    PILImage.new("RGB", (width, height), "red").save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+# ---- links that run a chapter
+
+
+def test_without_an_address_there_are_no_launch_links() -> None:
+    for address in ("", "not an address", "https://gitlab.com/a/b"):
+        assert launch.addresses(address, "book/segment-1/one") == {}
+        assert launch.site_of(address, "") == ""
+
+
+@pytest.mark.parametrize("address", [REPOSITORY, REPOSITORY + "/", REPOSITORY + ".git"])
+def test_launch_links_open_the_generated_notebook(address: str) -> None:
+    found = launch.addresses(address, "book/segment-1/one")
+    assert found == {
+        "Colab": "https://colab.research.google.com/github/Some-One/a-book/blob/notebooks/book/segment-1/one.ipynb",
+        "Binder": "https://mybinder.org/v2/gh/Some-One/a-book/notebooks?labpath=book/segment-1/one.ipynb",
+    }
+    assert launch.site_of(address, "") == "https://some-one.github.io/a-book"
+    assert launch.site_of(address, "https://book.example/") == "https://book.example"
+
+
+def test_the_install_cell_takes_the_wheel_of_the_site_and_no_pins() -> None:
+    code = install_cell.source("https://book.example")
+    compile(TransformerManager().transform_cell(code), "cell", "exec")
+    assert f'interp[examples,plots] @ https://book.example/{install_cell.wheel()}"' in code
+    assert "==" not in code
+    assert "torch" not in code
+
+
+def test_the_install_cell_does_nothing_where_the_package_is() -> None:
+    exec(install_cell.source(""), {})  # interp is installed here: no error, no pip
+
+
+def test_the_install_cell_says_what_to_do_where_no_address_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="In a clone of the book"):
+        exec(install_cell.source(""), {})
+
+
+def test_the_branch_holds_notebooks_without_outputs(tmp_path: Path) -> None:
+    v4 = nbformat.v4
+    code = v4.new_code_cell("1 + 1", outputs=[v4.new_output("stream", text="2")], execution_count=3)
+    page = v4.new_notebook(cells=[v4.new_markdown_cell("# One"), code])
+    (tmp_path / "site" / "book").mkdir(parents=True)
+    nbformat.write(page, tmp_path / "site" / "book" / "one.ipynb")
+    assert export_notebooks.main(str(tmp_path / "site"), str(tmp_path / "out")) == 0
+    written = nbformat.read(tmp_path / "out" / "book" / "one.ipynb", as_version=4)
+    assert [cell.source for cell in written.cells] == ["# One", "1 + 1"]
+    assert written.cells[1].outputs == []
+    assert "torch" in (tmp_path / "out" / ".binder" / "requirements.txt").read_text(encoding="utf-8")
+
+
+def test_no_notebooks_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export_notebooks.main(str(tmp_path), str(tmp_path / "out")) == 1
+    assert "make book" in capsys.readouterr().err
+
+
+# ---- pictures
+
+
+def _app(folder: Path) -> Any:
+    return SimpleNamespace(srcdir=folder, outdir=folder, builder=SimpleNamespace(images={}))
+
+
+@pytest.mark.parametrize(("dpi", "width"), [(200, "50"), (72, "100")])
+def test_a_picture_takes_the_place_that_it_was_drawn_for(tmp_path: Path, dpi: int, width: str) -> None:
+    (tmp_path / "_images").mkdir()
+    (tmp_path / "_images" / "a.png").write_bytes(_png(100, 60, dpi=(dpi, dpi)))
+    page = _page(
+        '<img src="../_images/a.png" alt="a"><img src="../_images/a.png" alt="b"><img src="gone.png" alt="c">'
+    )
+    pictures.settle(_app(tmp_path), page)
+    first, second, gone = page.find_all("img")
+    assert first["width"] == width
+    assert "loading" not in first.attrs
+    assert second["loading"] == "lazy"
+    assert "width" not in gone.attrs
+
+
+def test_a_page_keeps_the_pictures_of_its_live_figures_in_files(tmp_path: Path) -> None:
+    address = "data:image/png;base64," + base64.b64encode(_png(4, 4)).decode()
+    data = json.dumps({"pictures": [address], "words": "</script> stays", "n": 1}).replace("<", "\\u003c")
+    page = _page(
+        f'<div class="live" data-kind="compare"><style>x</style><div class="stage"><img src="{address}" alt="a"></div>'
+        f'<script type="application/json">{data}</script><script>code</script></div>'
+    )
+    assert live_figures.share(_app(tmp_path), "../../", page) == ["core.js", "compare.js"]
+    (file,) = (tmp_path / "_images").iterdir()
+    assert file.read_bytes() == _png(4, 4)
+    (script,) = page.select("script")
+    assert "</" not in script.string
+    assert json.loads(script.string) == {
+        "pictures": [f"../../_images/{file.name}"],
+        "words": "</script> stays",
+        "n": 1,
+    }
+    assert page.img["src"] == f"../../_images/{file.name}"
+    assert page.style is None
+
+
+def test_a_page_without_live_figures_needs_no_script(tmp_path: Path) -> None:
+    assert live_figures.share(_app(tmp_path), "./", _page("<p>words</p>")) == []
+
+
+def test_a_wide_table_scrolls_by_itself() -> None:
+    page = _page("<table><caption>Times</caption><tr><td>1</td></tr></table>")
+    look._wrap_tables(page)
+    assert page.table.parent["class"] == ["table-wrap"]
+    assert page.table.parent["aria-label"] == "Times"
