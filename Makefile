@@ -41,18 +41,6 @@ serve: .venv/ready-book book/_vendor/ready  ## show the book on this machine and
 	@$(PYTHON) tools/serve_book.py
 
 .PHONY: notebooks
-notebooks: book  ## lay the chapters out as notebooks for Colab and Binder
-	@$(PYTHON) tools/export_notebooks.py
-
-.PHONY: pdf
-pdf: .venv/ready-test book  ## print the book to _build/looking-inside-a-vision-model.pdf
-	@$(PYTHON) tools/make_pdf.py
-
-.PHONY: wheel
-wheel: .venv/bin/uv  ## pack the package interp into dist
-	@.venv/bin/uv build --wheel --quiet
-
-.PHONY: notebooks
 notebooks: book  ## lay the chapters out as notebooks in _build/notebooks
 	@$(PYTHON) tools/export_notebooks.py
 
