@@ -8,24 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spectra import same
 from torch import Tensor
 
 from interp.errors import BadInputError, UnknownNameError
 from interp.spectrum import BANDS, Broken, Spectrum, keys, medians, merge, sketch, units
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
-
-
-def same(one: Spectrum, other: Spectrum) -> bool:
-    """Tell whether two spectra are equal in every bit."""
-    bits = [
-        torch.equal(a.view(torch.int32), b.view(torch.int32)) and a.shape == b.shape
-        for name in one.layers
-        for field in ("best", "counts", "scores", "level")
-        for a, b in [(getattr(one.layers[name], field), getattr(other.layers[name], field))]
-    ]
-    rest = one.images == other.images and torch.equal(one.sample, other.sample) and one.broken == other.broken
-    return all(bits) and rest and one.layers.keys() == other.layers.keys()
 
 
 def brute_force(band: str, ids: list[int], scores: list[float], k: int) -> list[int]:

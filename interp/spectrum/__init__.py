@@ -1,5 +1,8 @@
 """What a set of images does to every unit of a network: streamed, merged, resumed, looked at."""
 
+from interp.spectrum.files import load, save
+from interp.spectrum.local import processes
+from interp.spectrum.shards import Engine, Job, gather, here, run
 from interp.spectrum.sources import Batch, Entry, Folder, Items, Source, batches
 from interp.spectrum.state import Broken, Spectrum, medians, merge
 from interp.spectrum.tracking import scorer, track, tracking
@@ -11,16 +14,24 @@ __all__ = [
     "Band",
     "Batch",
     "Broken",
+    "Engine",
     "Entry",
     "Folder",
     "Items",
+    "Job",
     "Source",
     "Spectrum",
     "Unit",
     "Units",
     "batches",
+    "gather",
+    "here",
+    "load",
     "medians",
     "merge",
+    "processes",
+    "run",
+    "save",
     "scorer",
     "track",
     "tracking",

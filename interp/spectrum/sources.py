@@ -133,6 +133,11 @@ class Items:
         return "" if label is None else str(label)
 
 
+def folder_name(name: str) -> str:
+    """Return the name of the folder that a file lies in, the usual label."""
+    return Path(name).parent.name
+
+
 @dataclass(frozen=True)
 class Folder:
     """The image files of a folder and all folders below it, in the order of their names.
@@ -146,7 +151,7 @@ class Folder:
 
     path: Path
     size: int = 224
-    label: Callable[[str], str] = lambda name: Path(name).parent.name
+    label: Callable[[str], str] = folder_name
     shard_size: int = 1000
 
     @property

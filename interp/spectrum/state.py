@@ -186,13 +186,15 @@ def merge(spectra: Iterable[Spectrum]) -> Spectrum:
     parts = list(spectra)
     if not parts:
         raise BadInputError("There is no spectrum to merge.")
-    first = parts[0]
-    for other in parts[1:]:
+    # A part in which every image was broken knows no layers.
+    seen = [part for part in parts if part.layers] or parts
+    first = seen[0]
+    for other in seen[1:]:
         _check_alike(first, other)
-    everyone = torch.cat([part.sample for part in parts])
+    everyone = torch.cat([part.sample for part in seen])
     kept = _sample(everyone, first.seed, first.sample_size)
-    layers = {name: units.merged([part.layers[name] for part in parts], kept) for name in first.layers}
-    images = _counted(sum(part.images for part in parts))
+    layers = {name: units.merged([part.layers[name] for part in seen], kept) for name in first.layers}
+    images = _counted(sum(part.images for part in seen))
     broken = tuple(sorted({each for part in parts for each in part.broken}))
     return replace(first, layers=layers, images=images, sample=everyone[kept], broken=broken)
 

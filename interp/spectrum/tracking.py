@@ -109,7 +109,7 @@ def tracking(
     """
     names = list(dict.fromkeys(layers))
     score = scorer(model, names, pool=pool, fold=fold)
-    tally = _Tally(partial(Spectrum.empty, k=k, sample=sample, seed=seed, pool=pool, level=level))
+    tally = Tally(partial(Spectrum.empty, k=k, sample=sample, seed=seed, pool=pool, level=level))
     shown = 0
     with tqdm(total=total, unit=" images", disable=not progress, smoothing=0.1) as bar:
         for batch in batches:
@@ -118,13 +118,19 @@ def tracking(
             if every and tally.images >= shown + every:
                 yield tally.counted()
                 shown = tally.images
-    if tally.images > shown or tally.waiting_broken or not shown:
+    if not tally.images:
+        raise BadInputError(f"No image could be read{_reasons(tally.waiting_broken)}. Check the source.")
+    if tally.images > shown or tally.waiting_broken:
         yield tally.counted()
 
 
 @dataclass
-class _Tally:
-    """A spectrum that grows; scores wait until there are enough of them to be counted together."""
+class Tally:
+    """A spectrum that grows; scores wait until there are enough of them to be counted together.
+
+    Attributes:
+        start: makes the spectrum of no images for {layer: channels}.
+    """
 
     start: Callable[[Mapping[str, int]], Spectrum]
     spectrum: Spectrum | None = None
@@ -147,17 +153,17 @@ class _Tally:
             self.counted()
 
     def counted(self) -> Spectrum:
-        """Return the spectrum of everything so far."""
+        """Return the spectrum of everything so far; before the first image it has no layers."""
         if self.waiting:
             tables = {layer: torch.cat([scores[layer] for scores in self.scores]) for layer in self.scores[0]}
             spectrum = self.spectrum or self.start({layer: table.shape[1] for layer, table in tables.items()})
             self.spectrum = spectrum.extended(torch.cat(self.ids), tables)
             self.ids, self.scores, self.waiting = [], [], 0
+        found = (self.spectrum or self.start({})).with_broken(self.waiting_broken)
         if self.spectrum is None:
-            raise BadInputError(f"No image could be read{_reasons(self.waiting_broken)}. Check the source.")
-        self.spectrum = self.spectrum.with_broken(self.waiting_broken)
-        self.waiting_broken = []
-        return self.spectrum
+            return found
+        self.spectrum, self.waiting_broken = found, []
+        return found
 
 
 def scorer(

@@ -1,0 +1,208 @@
+"""A long run in shards: each result is one file, so that a run can be killed at any moment, resumed and spread out."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from interp.digest import digest
+from interp.errors import BadInputError, DamagedFileError
+from interp.spectrum import files
+from interp.spectrum.sources import Source, batches
+from interp.spectrum.state import Spectrum, merge
+from interp.spectrum.tracking import Tally, scorer
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides a result: what is the same here is the same there, bit for bit.
+
+    Attributes:
+        model: any network for images (N, 3, H, W) in [0, 1]; has to be picklable to run in other processes.
+        layers: the layers whose channels are tracked.
+        source: the images.
+        pool, k, sample, seed, level, fold: as `tracking` takes them.
+        batch: the number of images in a forward pass.
+        device: where the network runs.
+        threads: of torch, in each process; sums may be rounded differently with another number.
+        decoders: threads that decode images; they do not change the result.
+    """
+
+    model: nn.Module
+    layers: tuple[str, ...]
+    source: Source
+    pool: str = "mean"
+    k: int = 9
+    sample: int = 256
+    seed: int = 0
+    level: Mapping[str, Tensor] | None = None
+    fold: bool = True
+    batch: int = 16
+    device: str = "cpu"
+    threads: int = 1
+    decoders: int = 0
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the result, as JSON: hashes for what is large."""
+        names = ("pool", "k", "sample", "seed", "fold", "batch", "device", "threads")
+        return {
+            "layers": list(self.layers),
+            **{name: getattr(self, name) for name in names},
+            "level": digest(self.level),
+            "model": digest(self.model),
+            "source": self.source.fingerprint,
+            "shards": self.source.shards,
+            "code": digest([scorer, batches, merge]),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Return the hash of the settings that names the files."""
+        return digest(self.settings)[:24]
+
+    def file(self, folder: Path, shard: int) -> Path:
+        """Return where the result of a shard lies."""
+        return folder / f"{self.key}-{shard:06d}.spectrum"
+
+    def unfinished(self, folder: Path) -> list[int]:
+        """Return the shards without a result."""
+        return [shard for shard in range(self.source.shards) if not self.file(folder, shard).exists()]
+
+
+Engine = Callable[[Job, Path, Sequence[int]], Iterator[int]]
+
+
+def here(job: Job, folder: Path, shards: Sequence[int]) -> Iterator[int]:
+    """Compute shards one after the other in this process; yields each when its file is there."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(job.threads)
+    try:
+        work = worker(job, folder)
+        yield from map(work, shards)
+    finally:
+        torch.set_num_threads(before)
+
+
+def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False) -> Spectrum:
+    """Compute the shards that have no result yet, and return the spectrum of all.
+
+    Args:
+        job: what to compute.
+        folder: where the results lie; a folder belongs to one job.
+        engine: `here`, `processes(n)`, or `interp.extras.ray_engine.ray_actors(n)`; all give the same bytes.
+        progress: whether to show a bar of the shards.
+
+    Raises:
+        BadInputError: the folder belongs to another job, or there are fewer images than a band holds.
+        UnwritableError: the folder cannot be written; what is finished stays.
+        DamagedFileError: a result was changed behind our back.
+    """
+    prepare(job, folder)
+    todo = job.unfinished(folder)
+    done = job.source.shards - len(todo)
+    with tqdm(total=job.source.shards, initial=done, unit=" shards", disable=not progress) as bar:
+        for _ in engine(job, folder, todo):
+            bar.update()
+    found = gather(folder)
+    if found.images < job.k:
+        raise BadInputError(
+            f"A band holds k={job.k} images, but only {found.images} could be read and {len(found.broken)} were "
+            "broken. Use more images or a smaller k."
+        )
+    return found
+
+
+def prepare(job: Job, folder: Path) -> None:
+    """Make the folder and its manifest, or check that the manifest is this job's."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.unwritable(folder, error) from error
+    path = folder / MANIFEST
+    if path.exists():
+        _check_manifest(job.settings, _manifest(folder)["settings"], path)
+    else:
+        files.write(path, json.dumps({"key": job.key, "settings": job.settings}, indent=1).encode())
+
+
+def gather(folder: Path, *, partial: bool = False) -> Spectrum:
+    """Return the spectrum of all shards of a folder.
+
+    Args:
+        folder: what `run` was given.
+        partial: take what is finished; otherwise missing shards are an error.
+    """
+    manifest = _manifest(folder)
+    paths = [
+        folder / f"{manifest['key']}-{shard:06d}.spectrum" for shard in range(manifest["settings"]["shards"])
+    ]
+    finished = [path for path in paths if path.exists()]
+    if not finished or (len(finished) < len(paths) and not partial):
+        raise BadInputError(
+            f"{len(paths) - len(finished)} of the {len(paths)} shards in {str(folder)!r} are missing. Start the run "
+            "again: it computes only these."
+        )
+    return reduce(lambda one, other: merge([one, other]), map(files.load, finished))
+
+
+def worker(job: Job, folder: Path) -> Callable[[int], int]:
+    """Return a function that computes one shard and writes its file; it prepares the network once."""
+    model = copy.deepcopy(job.model).to(job.device)  # what was passed in stays where it is
+    score = scorer(model, job.layers, pool=job.pool, fold=job.fold)
+
+    def work(shard: int) -> int:
+        path = job.file(folder, shard)
+        for left in folder.glob(f".{path.name}.*.part"):
+            left.unlink(missing_ok=True)  # of a process that was killed while it wrote
+        files.save(_computed(job, shard, score), path, about={"key": job.key, "shard": shard})
+        return shard
+
+    return work
+
+
+def _computed(job: Job, shard: int, score: Callable[[Tensor], dict[str, Tensor]]) -> Spectrum:
+    def start(channels: Mapping[str, int]) -> Spectrum:
+        return Spectrum.empty(
+            channels, k=job.k, sample=job.sample, seed=job.seed, pool=job.pool, level=job.level
+        )
+
+    tally = Tally(start)
+    for batch in batches(job.source.entries(shard), size=job.batch, workers=job.decoders):
+        tally.add(batch, score)
+    return tally.counted()
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        found["key"], found["settings"]["shards"]
+    except FileNotFoundError as error:
+        raise BadInputError(f"{str(folder)!r} holds no run: {MANIFEST} is missing.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(
+            f"{str(path)!r} is damaged: {error}. Delete it and start the run again."
+        ) from error
+    return found
+
+
+def _check_manifest(own: Mapping[str, Any], other: Mapping[str, Any], path: Path) -> None:
+    names: Iterable[str] = {*own, *other}
+    differing = sorted(name for name in names if own.get(name) != other.get(name))
+    if differing:
+        details = "; ".join(
+            f"{name}: {other.get(name)!r} there, {own.get(name)!r} here" for name in differing
+        )
+        raise BadInputError(f"{str(path)!r} belongs to another run ({details}). Choose another folder.")
