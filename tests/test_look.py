@@ -25,6 +25,7 @@ import launch  # noqa: E402
 import live_figures  # noqa: E402
 import look  # noqa: E402
 import pictures  # noqa: E402
+import wall  # noqa: E402
 
 REPOSITORY = "https://github.com/Some-One/a-book"
 
@@ -147,3 +148,21 @@ def test_a_wide_table_scrolls_by_itself() -> None:
     look._wrap_tables(page)
     assert page.table.parent["class"] == ["table-wrap"]
     assert page.table.parent["aria-label"] == "Times"
+
+
+# ---- the wall on the front page
+
+
+def test_a_tile_of_the_wall_leads_to_its_page(tmp_path: Path) -> None:
+    (tmp_path / "a.webp").write_bytes(_png(96, 96))
+    entry = {
+        "file": "a.webp",
+        "layer": "blocks.3.2",
+        "channel": 42,
+        "page": "segment-2/ask-for-more#fig-climb",
+    }
+    item = _page(wall.tile(entry, tmp_path, "book/index"))
+    assert item.a["href"] == "segment-2/ask-for-more.html#fig-climb"
+    assert item.img["src"] == "../_images/wall/a.webp"
+    assert item.img["alt"] == "What blocks.3.2, channel 42 wants to see"
+    assert (item.img["width"], item.img["loading"]) == ("96", "lazy")

@@ -1,0 +1,70 @@
+"""The directive {wall}: feature visualizations side by side on the front page, each a link to where it is explained.
+
+The tiles lie in book/_data/wall with a manifest.json, a list of {"file", "layer", "channel", "page"}: `page` is a name
+below book/, with an anchor if need be. Without the folder the directive leaves nothing.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import posixpath
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from PIL import Image
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+FOLDER = Path("book", "_data", "wall")
+SITE_FOLDER = "_images/wall"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("wall", Wall)
+    app.connect("build-finished", copy_tiles)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+class Wall(SphinxDirective):
+    """Lays out the tiles of the manifest, at most `:most:` of them."""
+
+    option_spec = {"most": directives.positive_int}  # noqa: RUF012
+
+    def run(self) -> list[nodes.Node]:
+        folder = Path(self.env.srcdir, FOLDER)
+        manifest = folder / "manifest.json"
+        self.env.note_dependency(str(manifest))
+        if not manifest.exists():
+            return []
+        tiles = json.loads(manifest.read_text(encoding="utf-8"))[: self.options.get("most")]
+        items = "".join(tile(entry, folder, self.env.docname) for entry in tiles)
+        return [nodes.raw("", f'<ul class="wall">{items}</ul>', format="html")]
+
+
+def tile(entry: dict[str, Any], folder: Path, docname: str) -> str:
+    """Return one tile as HTML, with addresses as seen from the page `docname`."""
+    here = posixpath.dirname(docname)
+    page, _, anchor = str(entry["page"]).partition("#")
+    address = posixpath.relpath(f"book/{page}.html", here) + (f"#{anchor}" if anchor else "")
+    source = posixpath.relpath(f"{SITE_FOLDER}/{entry['file']}", here)
+    name = f"{entry['layer']}, channel {entry['channel']}"
+    with Image.open(folder / entry["file"]) as picture:
+        width, height = picture.size
+    words = html.escape(f"What {name} wants to see")
+    return (
+        f'<li><a href="{html.escape(address)}"><img src="{html.escape(source)}" alt="{words}" width="{width}" '
+        f'height="{height}" loading="lazy"><span aria-hidden="true">{html.escape(name)}</span></a></li>'
+    )
+
+
+def copy_tiles(app: Sphinx, error: Exception | None) -> None:
+    """Copy the tiles to the site; the folder on the site holds nothing else."""
+    source = Path(app.srcdir, FOLDER)
+    if error is None and app.builder.format == "html" and source.is_dir():
+        target = Path(app.outdir, SITE_FOLDER)
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.json", "*.md"))
