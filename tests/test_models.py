@@ -70,6 +70,22 @@ def test_class_names_are_short_and_all_different(model: nn.Module) -> None:
     assert max(map(len, names)) < 40
 
 
+def test_class_names_belong_to_the_synsets_in_order(imagenet_samples: list[Path]) -> None:
+    table = (Path(models.__file__).parent / "embedded" / "imagenet_classes.tsv").read_text().splitlines()
+    synsets = [line.split("\t")[0] for line in table]
+    assert synsets == sorted(set(synsets))
+    assert len(imagenet_samples) > 700
+    for sample in imagenet_samples:
+        index, synset, name = sample.stem.split("_", 2)
+        assert synsets[int(index)] == synset
+        ours = zoo.imagenet_class_names()[int(index)]
+        assert name.replace("_", " ").lower().startswith(ours.split(" (")[0].lower().split(" ")[0])
+
+
+def test_names_differ_in_more_than_case() -> None:
+    assert len({name.lower() for name in zoo.imagenet_class_names()}) == 1000
+
+
 def test_loading_leaves_the_random_numbers_alone() -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)
