@@ -273,6 +273,12 @@ def test_an_overlay_keeps_the_photograph_where_nothing_is_hot() -> None:
     assert (pixels[hot, :, 0] > pixels[hot, :, 2]).all()  # yellow
 
 
+def test_colorized_heat_is_what_heat_row_shows() -> None:
+    heat = normal(2, 5, 5)
+    pixels = plots.image_row(plots.colorize(heat, signed=True), height=100).pixels()
+    assert (pixels == plots.heat_row(heat, signed=True, height=100).pixels()).all()
+
+
 def test_one_photograph_serves_many_maps() -> None:
     assert len(plots.overlay(random(1, 3, 70, 70), random(3, 7, 7)).axes) == 3
 
@@ -405,6 +411,7 @@ def test_a_table_is_html_and_markdown() -> None:
         (lambda: plots.matrix(random(4, 4), colors="rainbow"), "'gray', 'heat' or 'signed'"),
         (lambda: plots.matrix([random(2, 2)] * 2, between=["+", "="]), "1 signs between"),
         (lambda: plots.image_row(random(2, 3, 8, 8), marks={2: (0, 0, 4, 4)}), "There are 2 tiles"),
+        (lambda: plots.colorize([random(2, 2), random(3, 3)]), "one by one"),
         (lambda: plots.curves({}), "not empty"),
         (lambda: plots.curves({"a": [1.0, float("nan")]}), "'a' has to hold finite numbers"),
         (lambda: plots.curves({"a": [1, 2, 3]}, x=[1, 2]), "x has 2 numbers"),

@@ -15,7 +15,8 @@ except ImportError as error:
 from interp.plots.channels import feature_maps, filters, matrix
 from interp.plots.charts import bars, confusion, curves, histogram
 from interp.plots.figure import PAGE_WIDTH, TEXT_WIDTH, Figure
-from interp.plots.pictures import heat_row, image_grid, image_row, overlay
+from interp.plots.maps import explained
+from interp.plots.pictures import colorize, heat_row, image_grid, image_row, overlay
 from interp.plots.tables import Table, table
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "Figure",
     "Table",
     "bars",
+    "colorize",
     "confusion",
     "curves",
+    "explained",
     "feature_maps",
     "filters",
     "heat_row",

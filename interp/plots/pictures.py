@@ -112,6 +112,24 @@ def heat_row(
     )
 
 
+def colorize(
+    heat: Images, *, signed: bool = False, shared: bool = False, percentile: float = 100.0
+) -> Tensor:
+    """Return heat maps as images in the colours of `heat_row`, to be shown among photographs.
+
+    Args:
+        heat, signed, shared, percentile: as in `heat_row`; all maps of one size.
+
+    Returns:
+        (N, 3, H, W) in [0, 1].
+    """
+    maps = heats(heat, signed=signed, shared=shared, percentile=percentile)
+    if len({one.shape for one in maps}) > 1:
+        raise BadInputError("Maps of different sizes do not fit into one batch; colorize them one by one.")
+    colored = np.stack([one.pixels(*one.shape) for one in maps])
+    return torch.from_numpy(colored).permute(0, 3, 1, 2).to(torch.float32).contiguous()
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # From tensors to tiles
 
