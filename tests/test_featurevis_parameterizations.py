@@ -81,6 +81,20 @@ def test_lucent_has_the_same_waves_and_colors() -> None:
     torch.testing.assert_close(ours(), color.to_valid_rgb(their_image, decorrelate=True)())
 
 
+def test_the_contrast_is_limited_and_the_same_at_any_size() -> None:
+    for noise in (0.01, 1.0, 100.0):
+        free = fv.FourierImage((24, 32), noise=noise)
+        image = fv.FourierImage((24, 32), noise=noise, contrast=1.8)
+        colors = fv.limited(torch.einsum("rc,nchw->nrhw", fv.COLORS, image.latent()), 1.8).detach()
+        assert colors.square().mean().sqrt() < 1.8
+        torch.testing.assert_close(image(), colors.sigmoid())
+        torch.testing.assert_close(image.resized((48, 64))()[:, :, ::2, ::2], image())
+    assert colors.square().mean().sqrt() > 1.7  # a strong picture reaches the limit
+    weak = fv.FourierImage(32, noise=1e-3, contrast=1.8)
+    torch.testing.assert_close(weak(), fv.FourierImage(32, noise=1e-3)(), atol=1e-4, rtol=0)
+    assert fv.saturation(free()) > 0.5 > 0.01 > fv.saturation(image())
+
+
 def test_maco_keeps_the_magnitudes() -> None:
     magnitude = fv.mean_magnitude(torch.rand(2, 3, 16, 16))
     image = fv.MacoImage(16, magnitude=magnitude).requires_grad_(False)

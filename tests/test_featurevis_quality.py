@@ -86,9 +86,14 @@ def good(judge: Judge, renderings: list[fv.Rendering]) -> list[Quality]:
 
 
 def in_pixels(model: nn.Module) -> list[fv.Rendering]:
-    whole = fv.together(objectives())
-    start = fv.PixelImage(128, names=[one.name for one in objectives()])
-    rendering = fv.render(model, whole, start, steps=STEPS, transforms=())
+    start = fv.PixelImage(128, len(CHANNELS))
+    rendering = fv.render(model, fv.together(objectives()), start, steps=STEPS, transforms=())
+    return [rendering[index] for index in range(len(rendering))]
+
+
+def too_fast(model: nn.Module) -> list[fv.Rendering]:
+    start = fv.FourierImage(128, len(CHANNELS))  # without the standard's limit on the contrast
+    rendering = fv.render(model, fv.together(objectives()), start, steps=16, rate=2.0)
     return [rendering[index] for index in range(len(rendering))]
 
 
@@ -97,7 +102,7 @@ BROKEN: dict[str, Callable[[nn.Module], list[fv.Rendering]]] = {
     "wrong channel": lambda model: list(fv.render_many(model, objectives(1), steps=32)),
     "flipped sign": lambda model: list(fv.render_many(model, [-one for one in objectives()], steps=32)),
     "raw pixels, no transforms": in_pixels,
-    "too high a rate": lambda model: list(fv.render_many(model, objectives(), steps=32, rate=2.0)),
+    "too high a rate": too_fast,
 }
 
 

@@ -50,6 +50,7 @@ from interp.featurevis.objectives import (
 )
 from interp.featurevis.parameterizations import (
     COLORS,
+    CONTRAST,
     CppnImage,
     FourierImage,
     MacoImage,
@@ -57,6 +58,7 @@ from interp.featurevis.parameterizations import (
     PixelImage,
     SharedImage,
     from_rgb,
+    limited,
     mean_magnitude,
     to_rgb,
     wave_scale,
@@ -68,6 +70,7 @@ from interp.featurevis.rendering import (
     RenderingWarning,
     render,
     render_many,
+    standard_image,
     two_stages,
 )
 from interp.featurevis.transforms import (
@@ -90,6 +93,7 @@ __all__ = [
     "ALPHA",
     "BATCH",
     "COLORS",
+    "CONTRAST",
     "IMAGE",
     "MACO",
     "OUTPUT",
@@ -127,6 +131,7 @@ __all__ = [
     "jitter",
     "l1",
     "l2",
+    "limited",
     "logit",
     "look",
     "mean_magnitude",
@@ -143,6 +148,7 @@ __all__ = [
     "rotate",
     "saturation",
     "scale",
+    "standard_image",
     "to_rgb",
     "together",
     "total_variation",

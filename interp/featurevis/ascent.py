@@ -97,7 +97,7 @@ def _problem(name: str, dead: bool, broken: bool, saturated: float) -> str:
     if dead:
         return f"{name}: no gradient at any step; the channel is dead for these images. Try another seed or more noise."
     if saturated > SATURATED:
-        return f"{name}: {saturated:.0%} of the values are black or full. Use a lower rate or fewer steps."
+        return f"{name}: {saturated:.0%} of the values are black or full. Use a lower rate, or limit the contrast."
     return ""
 
 

@@ -27,22 +27,41 @@ _COLOR_ROOT = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.0
 COLORS = _COLOR_ROOT / _COLOR_ROOT.norm(dim=0).max()
 
 DECAY = 1.25  # the exponent of 1/f; 1 is that of photographs (Field, 1987), 1.5 comes out foggy
+CONTRAST = 1.8
 NOISE = 0.1  # the standard deviation of the coefficients at the start
 # Lucid divides an orthonormal transform by 4. The same at 128 pixels, and independent of the size, is this gain.
 _REFERENCE_SIDE = 128
 
 
-def to_rgb(latent: Tensor, *, decorrelated: bool = True) -> Tensor:
+def to_rgb(latent: Tensor, *, decorrelated: bool = True, contrast: float | None = None) -> Tensor:
     """Turn a latent image (N, 3 or 4, H, W) of any values into colors in (0, 1); a fourth channel becomes alpha.
 
     Args:
         latent: the coordinates of a pixel's color.
         decorrelated: whether these are coordinates along the principal colors of photographs, or RGB as such.
+        contrast: see `limited`; None leaves the colors as they are.
     """
     colors, alpha = latent[:, :3], latent[:, 3:]
     if decorrelated:
         colors = torch.einsum("rc,nchw->nrhw", COLORS.to(latent), colors)
+    if contrast is not None:
+        colors = limited(colors, contrast)
     return torch.cat([colors, alpha], dim=1).sigmoid()
+
+
+def limited(colors: Tensor, contrast: float) -> Tensor:
+    """Scale each image down, z / sqrt(1 + (r / contrast)^2), where r is its root mean square over pixels and colors.
+
+    The result stays below `contrast`. An ascent without a limit goes on making the picture harsher, since every
+    channel likes a larger input; with it, only a better picture helps. As r grows, the same step turns the picture
+    less, so that long runs come to rest.
+
+    Args:
+        colors: (N, 3, H, W), before the sigmoid; 0 is gray.
+        contrast: the limit. 1.8 gives pictures as much contrast as photographs have.
+    """
+    mean_square = colors.square().mean(dim=(1, 2, 3), keepdim=True)
+    return colors / (1 + mean_square / contrast**2).sqrt()
 
 
 def from_rgb(images: Tensor, *, decorrelated: bool = True, margin: float = 0.01) -> Tensor:
@@ -140,6 +159,7 @@ class FourierImage(Parameterization):
         decay: the exponent d; 0 is white, 1 is that of photographs.
         noise: standard deviation of the coefficients at the start.
         decorrelated: see `to_rgb`.
+        contrast: what the latent colors' root mean square stays below, see `limited`; None leaves it free.
         alpha: whether to add an alpha channel, (N, 4, H, W).
     """
 
@@ -155,10 +175,11 @@ class FourierImage(Parameterization):
         decay: float = DECAY,
         noise: float = NOISE,
         decorrelated: bool = True,
+        contrast: float | None = None,
         alpha: bool = False,
     ) -> None:
         super().__init__(size, count, names)
-        self.decay, self.decorrelated = decay, decorrelated
+        self.decay, self.decorrelated, self.contrast = decay, decorrelated, contrast
         self.register_buffer("scale", wave_scale(self.size, decay), persistent=False)
         shape = (4 if alpha else 3, *self.scale.shape, 2)
         self.coefficients = nn.Parameter(noise * normal(streams(seed, "waves", self.names), shape))
@@ -181,7 +202,7 @@ class FourierImage(Parameterization):
         return _image_of(torch.view_as_complex(waves) * scale, size or self.size)
 
     def forward(self) -> Tensor:
-        return to_rgb(self.latent(), decorrelated=self.decorrelated)
+        return to_rgb(self.latent(), decorrelated=self.decorrelated, contrast=self.contrast)
 
     def resized(self, size: Size) -> Self:
         out = super().resized(size)
@@ -341,7 +362,8 @@ class SharedImage(Parameterization):
 
     def forward(self) -> Tensor:
         common = self.common.latent(self.size)
-        return to_rgb(self.own.latent() + common, decorrelated=self.own.decorrelated)
+        own = self.own
+        return to_rgb(own.latent() + common, decorrelated=own.decorrelated, contrast=own.contrast)
 
     def resized(self, size: Size) -> Self:
         ratio = _check_size(size)[0] / self.size[0]

@@ -14,7 +14,7 @@ from interp import folding
 from interp.errors import BadInputError
 from interp.featurevis.ascent import BETAS, Ascent, Stage, sides
 from interp.featurevis.objectives import Objective, together
-from interp.featurevis.parameterizations import FourierImage, Parameterization, Size
+from interp.featurevis.parameterizations import CONTRAST, FourierImage, Parameterization, Size
 from interp.featurevis.transforms import STANDARD, Transform
 
 RATE = 0.05
@@ -82,6 +82,11 @@ class Rendering:
         )
 
 
+def standard_image(size: Size, names: Sequence[str], seed: int = 0) -> FourierImage:
+    """Return the parameterization that `render` takes when none is given: waves, with limited contrast."""
+    return FourierImage(size, seed=seed, names=names, contrast=CONTRAST)
+
+
 def render(
     model: nn.Module,
     objective: Objective,
@@ -100,8 +105,8 @@ def render(
     Args:
         model: takes images (N, 3, H, W) in [0, 1]; any device, any precision (the copy is float32); left as it was.
         objective: what to make large; the sum over the batch is optimized.
-        parameterization: where to start, left as it was; without one, `FourierImage` with one image, or with as many
-            as the objective has `together`.
+        parameterization: where to start, left as it was; without one, `standard_image` with one image, or with as
+            many as the objective has `together`.
         transforms: what the images go through before the model, with new random numbers at every step.
         steps: how many, or stages of size and steps. A number means `two_stages(size, steps)` without a
             parameterization, and so many steps at its own size with one.
@@ -125,7 +130,7 @@ def render(
     with bar, torch.inference_mode(False):
         network = folding.fold(model, keep=objective.layers)
         if parameterization is None:
-            parameterization = FourierImage(stages[0].size, seed=seed, names=_names(objective))
+            parameterization = standard_image(stages[0].size, _names(objective), seed)
         ascent = Ascent(network, objective, tuple(transforms), rate, seed, frozenset(snapshots))
         return _told(_rendering(ascent, parameterization, stages, bar.update))
 
@@ -170,7 +175,7 @@ def render_many(
 
 def _batch(ascent: Ascent, stages: Sequence[Stage], advance: Callable[[], object]) -> Rendering:
     with torch.inference_mode(False):
-        images = FourierImage(stages[0].size, seed=ascent.seed, names=_names(ascent.objective))
+        images = standard_image(stages[0].size, _names(ascent.objective), ascent.seed)
         return _rendering(ascent, images, stages, advance)
 
 
