@@ -1,0 +1,39 @@
+"""A photograph beside its maps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from interp import plots
+from interp.errors import BadInputError
+
+
+def _maps(count: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    heat = torch.rand(count, 40, 40, generator=generator)
+    return {"positive": heat, "signed": heat - 0.5}
+
+
+def test_each_photograph_is_followed_by_its_maps() -> None:
+    figure = plots.explained(torch.rand(2, 3, 40, 40), _maps(2))
+    assert len(figure.axes) == 2 * 3
+    assert [text.get_text() for text in figure.texts if text.get_text()] == ["positive", "signed"] * 2
+
+
+def test_zero_is_white_in_a_signed_map_and_dark_in_a_positive_one() -> None:
+    heat = torch.zeros(1, 40, 40)
+    heat[:, :20] = 1
+    for sign, wanted in ((0.0, (0.0, 0.5)), (-1.0, (0.9, 1.0))):
+        signed = heat.clone()
+        signed[:, 0, 0] = sign
+        figure = plots.explained(torch.rand(1, 3, 40, 40), {"map": signed}, percentile=100)
+        pixels = figure.pixels()
+        height, width = pixels.shape[:2]
+        dark = pixels[int(0.9 * height), int(0.75 * width), :3].mean() / 255
+        assert wanted[0] <= dark <= wanted[1]
+
+
+def test_maps_that_do_not_fit_are_explained() -> None:
+    with pytest.raises(BadInputError, match="'positive' has the shape"):
+        plots.explained(torch.rand(1, 3, 40, 40), _maps(2))
