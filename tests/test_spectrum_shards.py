@@ -88,13 +88,13 @@ def test_processes_leave_with_their_parent_and_are_replaced_when_they_are_killed
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
     first = start(tmp_path, 2, wait=0.05)
-    left = workers(first.pid, after=tmp_path)
+    left = workers(first, after=tmp_path)
     first.kill()
     first.wait()
     assert len(left) == 2
     assert gone(left)
     second = start(tmp_path, 2, wait=0.05)
-    os.kill(workers(second.pid, after=tmp_path)[0], signal.SIGKILL)
+    os.kill(workers(second, after=tmp_path)[0], signal.SIGKILL)
     assert second.wait() == 0
     assert contents(tmp_path) == undisturbed
 
@@ -107,13 +107,13 @@ def gone(pids: list[int], seconds: float = 20) -> bool:
     return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def workers(parent: int, *, after: Path) -> list[int]:
+def workers(process: subprocess.Popen[bytes], *, after: Path) -> list[int]:
     """Return the spawned processes of a run, once it has one more result in the folder."""
     before = len(list(after.glob("*.spectrum")))
     while len(list(after.glob("*.spectrum"))) <= before:
-        assert Path(f"/proc/{parent}").exists()
+        assert process.poll() is None, "the run ended before it could be disturbed"
         time.sleep(0.01)
-    tasks = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(pid) for pid in tasks if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
