@@ -32,7 +32,7 @@ def add_scripts(app: Sphinx, config: Any) -> None:
 
 
 def _copy(app: Sphinx, error: Exception | None) -> None:
-    if app.builder.format != "html":
+    if error is not None or app.builder.format != "html":
         return
     static = Path(app.outdir, "_static")
     (static / "live").mkdir(parents=True, exist_ok=True)
