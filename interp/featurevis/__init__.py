@@ -22,7 +22,7 @@ nothing that it was given.
 from __future__ import annotations
 
 from interp.featurevis.ascent import Adam, Stage
-from interp.featurevis.folder import Folder, Share, render_folder
+from interp.featurevis.folder import Folder, Share, file_stem, render_folder
 from interp.featurevis.looking import look
 from interp.featurevis.measures import contrast, fine_share, power, radial_power, saturation
 from interp.featurevis.objectives import (
@@ -126,6 +126,7 @@ __all__ = [
     "direction",
     "direction_at",
     "diversity",
+    "file_stem",
     "fine_share",
     "from_rgb",
     "jitter",
