@@ -5,6 +5,8 @@ Howard, 2019, https://github.com/fastai/imagenette
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,9 @@ IMAGENETTE_CLASSES = (
 FOLDER = Path.home() / ".cache" / "interp" / "imagenette"
 # The shorter side that the archive's images have: name for torchvision, stem of the file, its size.
 _ARCHIVES = {
-    160: ("160px", "imagenette2-160", "94 MB"),
-    320: ("320px", "imagenette2-320", "326 MB"),
-    10_000: ("full", "imagenette2", "1.5 GB"),
+    160: ("160px", "imagenette2-160", "about 95 MB"),
+    320: ("320px", "imagenette2-320", "about 330 MB"),
+    math.inf: ("full", "imagenette2", "about 1.5 GB"),
 }
 _ADDRESS = "https://s3.amazonaws.com/fast-ai-imageclas"
 Transform = Callable[[PILImage.Image], Tensor]
@@ -61,7 +63,7 @@ def load_imagenette(
     image_size: int = 128,
     batch_size: int = 64,
     *,
-    root: str | Path = FOLDER,
+    root: str | Path | None = None,
     download: bool = True,
     workers: int = 0,
     seed: int = 0,
@@ -75,7 +77,7 @@ def load_imagenette(
         split: "train" (9469 images) or "val" (3925).
         image_size: the side in pixels.
         batch_size: images in a batch.
-        root: the folder that holds, or will hold, the unpacked archive.
+        root: the folder that holds, or will hold, the unpacked archive; None is ~/.cache/interp/imagenette.
         download: fetch the archive if it is not there.
         workers: processes that read images; 0 reads in this one.
         seed: of the order. The crops draw from torch's global random numbers, as torchvision's do.
@@ -92,7 +94,7 @@ def load_imagenette(
         raise BadInputError(
             f"batch_size has to be at least 1, workers not negative; got {batch_size}, {workers}."
         )
-    dataset = _dataset(Path(root), split, image_size, download)
+    dataset = _dataset(Path(root or FOLDER), split, image_size, download)
     order = torch.Generator().manual_seed(seed)
     return DataLoader(
         dataset, batch_size, shuffle=split == "train", num_workers=workers, generator=order, pin_memory=False
@@ -102,15 +104,24 @@ def load_imagenette(
 def _dataset(root: Path, split: str, image_size: int, download: bool) -> Any:
     name, stem, size = next(archive for side, archive in _ARCHIVES.items() if image_size * 8 / 7 <= side)
     transform = imagenette_transforms(split == "train", image_size)
-    missing = not (root / stem).is_dir()
     try:
-        return _torchvision("datasets").Imagenette(root, split, name, missing and download, transform)
+        if download and not (root / stem).is_dir():
+            _fetch(root, name, stem)
+        return _torchvision("datasets").Imagenette(root, split, name, transform=transform)
     except (OSError, RuntimeError) as error:  # no network, a wrong checksum, a full disk, or nothing there
         raise MissingFileError(
-            f"Imagenette's {stem}.tgz ({size}) is not in {root} and cannot be fetched: {error}. Get it from "
+            f"Imagenette's {stem}.tgz ({size}) is not unpacked in {root} and cannot be fetched: {error} Get it from "
             f"{_ADDRESS}/{stem}.tgz on a machine that can, and unpack it there: the folder {root / stem} then holds "
             "'train' and 'val'."
         ) from error
+
+
+def _fetch(root: Path, name: str, stem: str) -> None:
+    """Download and unpack beside the place, then move there: an interruption leaves nothing half unpacked."""
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".imagenette-") as folder:
+        _torchvision("datasets").Imagenette(folder, "train", name, download=True)
+        (Path(folder) / stem).rename(root / stem)
 
 
 def _torchvision(part: str) -> Any:

@@ -76,7 +76,7 @@ def load_data(name: str, split: str, image_size: int = 48, batch_size: int = 64,
 
 
 def trained_state(
-    data: str = "scenes", image_size: int = 48, epochs: int = 6, *, seed: int = 0
+    data: str = "scenes", image_size: int = 48, epochs: int = 5, *, seed: int = 0
 ) -> dict[str, dict[str, Tensor]]:
     """Train a `SimpleCNN` and return what `trained_model` makes it from again; meant for `store.remember`.
 
@@ -98,9 +98,15 @@ def trained_state(
     loaders = {split: load_data(data, split, image_size, seed=seed) for split in splits}
     train = loaders.pop("train")
     history = train_model(model, train, loaders, epochs, seed=seed, progress=False)
-    tables = {"loss": history.loss, "accuracy": history.accuracy}
-    curves = {key: {name: torch.tensor(row) for name, row in table.items()} for key, table in tables.items()}
-    return {"weights": model.state_dict(), **curves}
+    return {
+        "weights": model.state_dict(),
+        "loss": _tensors(history.loss),
+        "accuracy": _tensors(history.accuracy),
+    }
+
+
+def _tensors(rows: Mapping[str, Sequence[float]]) -> dict[str, Tensor]:
+    return {name: torch.tensor(row, dtype=torch.float64) for name, row in rows.items()}
 
 
 def trained_model(
