@@ -2,6 +2,7 @@
 
 from interp.spectrum.files import load, save
 from interp.spectrum.local import processes
+from interp.spectrum.logs import JsonLines, Sink, logged
 from interp.spectrum.shards import Engine, Job, gather, here, run
 from interp.spectrum.sources import Batch, Entry, Folder, Items, Source, batches
 from interp.spectrum.state import Broken, Spectrum, medians, merge
@@ -19,6 +20,8 @@ __all__ = [
     "Folder",
     "Items",
     "Job",
+    "JsonLines",
+    "Sink",
     "Source",
     "Spectrum",
     "Unit",
@@ -27,6 +30,7 @@ __all__ = [
     "gather",
     "here",
     "load",
+    "logged",
     "medians",
     "merge",
     "processes",

@@ -1,0 +1,73 @@
+"""Logging as a generator around the stream: `logged(tracking(...), to=JsonLines(path))`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from interp.spectrum import files
+from interp.spectrum.state import Spectrum
+
+
+class Sink(Protocol):
+    """Where a log goes."""
+
+    def log(self, spectrum: Spectrum) -> None:
+        """Take note of a result on the way."""
+
+    def finish(self, spectrum: Spectrum | None) -> None:
+        """Take note of the last result; None if there was none."""
+
+
+def logged(spectra: Iterable[Spectrum], *, to: Sink) -> Iterator[Spectrum]:
+    """Yield the same spectra and log each; the sink is finished also after an exception."""
+    last = None
+    try:
+        for last in spectra:
+            to.log(last)
+            yield last
+    finally:
+        to.finish(last)
+
+
+def summary(spectrum: Spectrum) -> dict[str, Any]:
+    """Return the state of a run in a few numbers, as JSON."""
+    kinds = {layer: Counter[str]() for layer in spectrum.layers}
+    for unit in spectrum:
+        kinds[unit.layer].update(flag.split(":")[0] for flag in unit.flags if ":" in flag)
+        kinds[unit.layer]["not finite"] += unit.not_finite
+    layers = {name: {"channels": len(spectrum.layers[name]), **counts} for name, counts in kinds.items()}
+    return {"images": spectrum.images, "broken": len(spectrum.broken), "layers": layers}
+
+
+class JsonLines:
+    """A file with one line of JSON for each result: seconds, images, images a second, broken ones, flagged units.
+
+    Args:
+        path: the file; lines are added at its end.
+
+    Raises:
+        UnwritableError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.start = time.monotonic()
+
+    def log(self, spectrum: Spectrum) -> None:
+        seconds = time.monotonic() - self.start
+        self._add({"seconds": round(seconds, 3), "rate": spectrum.images / seconds, **summary(spectrum)})
+
+    def finish(self, spectrum: Spectrum | None) -> None:
+        self._add({"finished": True, "images": spectrum.images if spectrum else 0})
+
+    def _add(self, line: dict[str, Any]) -> None:
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise files.unwritable(self.path, error) from error

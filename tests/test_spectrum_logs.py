@@ -1,0 +1,77 @@
+"""Logs: JSON lines, and the real client of Weights & Biases, offline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from spectra import pictures, same, tiny
+
+from interp.errors import UnwritableError
+from interp.extras.wandb_log import WandbSink, grid
+from interp.spectrum import Items, JsonLines, Spectrum, batches, logged, tracking
+
+
+def stream() -> Iterator[Spectrum]:
+    return tracking(tiny(), ["norm"], batches(Items(pictures(), "random"), size=8), every=16, k=3)
+
+
+def test_logging_lets_everything_through_and_writes_a_line_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    through = list(logged(stream(), to=JsonLines(path)))
+    assert all(same(one, other) for one, other in zip(through, stream(), strict=True))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["images"] for line in lines] == [16, 32, 40, 40]
+    assert lines[0]["layers"]["norm"]["channels"] == 4
+    assert lines[-1]["finished"]
+
+
+def test_the_log_is_finished_also_when_the_stream_breaks(tmp_path: Path) -> None:
+    def breaking() -> Iterator[Spectrum]:
+        yield next(stream())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(logged(breaking(), to=JsonLines(tmp_path / "log.jsonl")))
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1]) == {
+        "finished": True,
+        "images": 16,
+    }
+
+
+def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UnwritableError):
+        list(logged(stream(), to=JsonLines(tmp_path / "missing" / "log.jsonl")))
+
+
+def test_the_grid_has_the_images_of_the_bands_in_rows() -> None:
+    unit = list(stream())[-1]["norm", 1]
+    picture = grid(unit, lambda id_: pictures()[id_][0][None], side=12, gap=1)
+    assert tuple(picture.shape) == (1, 3, 4 * 14, 3 * 14)
+    strongest = pictures()[unit.band("maximum").ids[0]][0]
+    assert torch.equal(picture[0, :, 1:13, 1:13], strongest)
+    weakest = pictures()[unit.band("minimum").ids[2]][0]
+    assert torch.equal(picture[0, :, 43:55, 29:41], weakest)
+
+
+@pytest.mark.slow
+def test_the_real_client_writes_progress_grids_and_a_table_offline(tmp_path: Path) -> None:
+    wandb = pytest.importorskip("wandb")
+    sink = WandbSink(
+        project="test",
+        mode="offline",
+        folder=str(tmp_path),
+        units=[("norm", 0)],
+        find_image=lambda id_: pictures()[id_][0][None],
+    )
+    list(logged(stream(), to=sink))
+    assert wandb.run is None  # the run was ended
+    (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    content = log.read_bytes()
+    assert all(word in content for word in (b"images a second", b"norm/0", b"units"))
+    files = tmp_path.glob("wandb/offline-run-*/files/media/**/*")
+    kinds = sorted(file.suffix for file in files if file.is_file())
+    assert kinds == [".json", ".png"]
