@@ -112,6 +112,10 @@ def _add_render(commands: Commands) -> None:
 
 def _add_machine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (%(default)s)")
+    command.add_argument("--precision", choices=["float32", "bfloat16", "float16"], default="float32")
+    command.add_argument(
+        "--compile", action="store_true", help="use torch.compile: for whole layers on a GPU"
+    )
     command.add_argument(
         "--threads", type=int, help="threads of the CPU; they change the last bits (torch's own choice)"
     )
@@ -132,6 +136,7 @@ def render_channels(options: argparse.Namespace) -> None:
         batch=options.batch,
         suffix=options.format,
         share=_share(options.share),
+        compute=fv.Compute(options.precision, options.compile),
         progress=sys.stderr.isatty(),
     )
     print(

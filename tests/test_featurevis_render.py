@@ -311,3 +311,35 @@ def test_a_model_in_half_precision_is_rendered_in_single(tiny: nn.Module) -> Non
     assert next(half.parameters()).dtype == torch.float16
     whole = fv.render(tiny, fv.channel("second", 1), **SHORT)
     torch.testing.assert_close(rendering.score, whole.score, rtol=0.05, atol=0.01)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# How it is computed
+
+
+def test_half_precision_finds_nearly_the_same(tiny: nn.Module) -> None:
+    objective = fv.channel("second", 1)
+    whole = fv.render(tiny, objective, size=32, steps=20)
+    half = fv.render(tiny, objective, size=32, steps=20, compute=fv.Compute("bfloat16"))
+    assert not torch.equal(half.images, whole.images)
+    torch.testing.assert_close(half.score, whole.score, rtol=0.05, atol=0)
+    plain = hooks.activations(tiny, half.images, "second")[:, 1].mean()
+    torch.testing.assert_close(
+        half.score[0], plain, atol=1e-4, rtol=1e-4
+    )  # the score itself is in full precision
+    with pytest.raises(BadInputError, match="no precision 'int8'"):
+        fv.Compute("int8")  # type: ignore[arg-type]
+
+
+def test_what_holds_no_layer_is_compiled(model: nn.Module) -> None:
+    from interp.featurevis.compute import compilable
+
+    parts = compilable(model, ["blocks.1.1"])
+    assert {"conv_stem", "blocks.0", "blocks.1.0", "blocks.1.1.expand", "blocks.2"} <= set(parts)
+    assert not {"blocks", "blocks.1", "blocks.1.1"} & set(parts)
+
+
+def test_compiled_it_is_the_same(tiny: nn.Module) -> None:
+    objective = fv.channel("second", 1)
+    compiled = fv.render(tiny, objective, **SHORT, compute=fv.Compute(compiled=True, backend="eager"))
+    torch.testing.assert_close(compiled.images, fv.render(tiny, objective, **SHORT).images, atol=1e-4, rtol=0)

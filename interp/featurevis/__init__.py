@@ -22,6 +22,7 @@ nothing that it was given.
 from __future__ import annotations
 
 from interp.featurevis.ascent import Adam, Stage
+from interp.featurevis.compute import Compute
 from interp.featurevis.folder import Folder, Share, file_stem, render_folder
 from interp.featurevis.looking import look
 from interp.featurevis.measures import contrast, fine_share, power, radial_power, saturation
@@ -100,6 +101,7 @@ __all__ = [
     "RATE",
     "STANDARD",
     "Adam",
+    "Compute",
     "CppnImage",
     "Folder",
     "FourierImage",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.errors import BadInputError
+from interp.featurevis.compute import Compute
 from interp.featurevis.looking import look
 from interp.featurevis.measures import saturation
 from interp.featurevis.objectives import Objective
@@ -109,6 +110,7 @@ class Ascent:
         network: frozen, as `folding.fold` makes it.
         objective, transforms, rate, seed: as for `render`.
         snapshots: the steps after which the images are kept.
+        compute: how the network is computed during the ascent; the final score is always float32.
     """
 
     network: nn.Module
@@ -117,6 +119,7 @@ class Ascent:
     rate: float
     seed: int
     snapshots: frozenset[int] = frozenset()
+    compute: Compute = field(default_factory=Compute)
 
     def run(
         self, start: Parameterization, stages: Sequence[Stage], advance: Callable[[], object]
@@ -144,7 +147,9 @@ class Ascent:
             advance()
 
     def _score(self, pixels: Tensor, random: Streams) -> Tensor:
-        scores = self.objective(look(self.network, pixels, self.objective.layers, self.transforms, random))
+        with self.compute.casting(pixels.device):
+            seen = look(self.network, pixels, self.objective.layers, self.transforms, random)
+        scores = self.objective({layer: values.float() for layer, values in seen.items()})
         if not scores.requires_grad:
             raise BadInputError(
                 f"The objective {self.objective.name!r} does not depend on the image, so there is no way up."

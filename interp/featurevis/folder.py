@@ -24,6 +24,7 @@ from interp import image
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError, UnwritableError
 from interp.featurevis.ascent import Stage
+from interp.featurevis.compute import PLAIN, Compute
 from interp.featurevis.objectives import Objective
 from interp.featurevis.parameterizations import Size
 from interp.featurevis.rendering import BATCH, RATE, Rendering, as_stages, render_many
@@ -208,6 +209,7 @@ def render_folder(
     batch: int = BATCH,
     suffix: str = "png",
     share: Share | None = None,
+    compute: Compute = PLAIN,
     progress: bool = False,
 ) -> Folder:
     """Render each objective into its own file, with a manifest; run again after an interruption to go on.
@@ -215,7 +217,7 @@ def render_folder(
     However often it was interrupted, the files end up with the same bytes.
 
     Args:
-        model, objectives, transforms, steps, size, rate, seed, batch: as for `render_many`.
+        model, objectives, transforms, steps, size, rate, seed, batch, compute: as for `render_many`.
         folder: new, empty, or of the same run.
         suffix: "png", or "webp" (lossless).
         share: which part of the batches to render here, when several processes share the work.
@@ -229,6 +231,7 @@ def render_folder(
     _check_stems(objectives)
     stages = as_stages(None, steps, size)
     options = {"transforms": tuple(transforms), "stages": stages, "rate": rate, "seed": seed, "batch": batch}
+    options["compute"] = compute
     settings = settings_of(model, objectives, suffix=suffix, **options)
     out = Folder(Path(folder), settings, share, suffix)
     out.open()
@@ -243,6 +246,7 @@ def render_folder(
         rate=rate,
         seed=seed,
         batch=batch,
+        compute=compute,
         progress=progress,
     )
     for part in missing:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from interp import folding
 from interp.errors import BadInputError
 from interp.featurevis.ascent import BETAS, Ascent, Stage, sides
+from interp.featurevis.compute import PLAIN, Compute
 from interp.featurevis.objectives import Objective, together
 from interp.featurevis.parameterizations import CONTRAST, FourierImage, Parameterization, Size
 from interp.featurevis.transforms import STANDARD, Transform
@@ -98,6 +99,7 @@ def render(
     rate: float = RATE,
     seed: int = 0,
     snapshots: Iterable[int] = (),
+    compute: Compute = PLAIN,
     progress: bool = False,
 ) -> Rendering:
     """Return images that make an objective large: gradient ascent with Adam, on a folded, frozen copy of the model.
@@ -114,6 +116,7 @@ def render(
         rate: learning rate of Adam. 0.1 suits the standard, 0.05 waves without a limit on the contrast.
         seed: decides the start and the transforms. Image i has its own random numbers, by the name of its objective.
         snapshots: steps, counted from 1, after which the images are kept.
+        compute: precision and compilation, for a GPU.
         progress: whether to show a bar.
 
     Raises:
@@ -128,10 +131,10 @@ def render(
     total = sum(stage.steps for stage in stages)
     bar = tqdm(total=total, desc=objective.name, disable=not progress, unit="step")
     with bar, torch.inference_mode(False):
-        network = folding.fold(model, keep=objective.layers)
+        network = compute.prepared(folding.fold(model, keep=objective.layers), objective.layers)
         if parameterization is None:
             parameterization = standard_image(stages[0].size, _names(objective), seed)
-        ascent = Ascent(network, objective, tuple(transforms), rate, seed, frozenset(snapshots))
+        ascent = Ascent(network, objective, tuple(transforms), rate, seed, frozenset(snapshots), compute)
         return _told(_rendering(ascent, parameterization, stages, bar.update))
 
 
@@ -145,6 +148,7 @@ def render_many(
     rate: float = RATE,
     seed: int = 0,
     batch: int = BATCH,
+    compute: Compute = PLAIN,
     progress: bool = False,
 ) -> Iterator[Rendering]:
     """Yield one rendering for each objective, as `render` makes it, computed in batches.
@@ -154,7 +158,7 @@ def render_many(
     batch runs as far as its deepest layer.
 
     Args:
-        model, transforms, steps, size, rate, seed: as for `render`.
+        model, transforms, steps, size, rate, seed, compute: as for `render`.
         objectives: of one image each.
         batch: how many images at once.
         progress: whether to show a bar.
@@ -163,12 +167,13 @@ def render_many(
         raise BadInputError(f"A batch needs at least one image; got {batch}.")
     stages = as_stages(None, steps, size)
     with torch.inference_mode(False):
-        network = folding.fold(model, keep={layer for objective in objectives for layer in objective.layers})
+        layers = {layer for objective in objectives for layer in objective.layers}
+        network = compute.prepared(folding.fold(model, keep=layers), layers)
     batches = [objectives[start : start + batch] for start in range(0, len(objectives), batch)]
     total = len(batches) * sum(stage.steps for stage in stages)
     with tqdm(total=total, disable=not progress, unit="step") as bar:
         for part in batches:
-            ascent = Ascent(network, together(part), tuple(transforms), rate, seed)
+            ascent = Ascent(network, together(part), tuple(transforms), rate, seed, compute=compute)
             rendering = _told(_batch(ascent, stages, bar.update))
             yield from (rendering[index] for index in range(len(rendering)))
 
