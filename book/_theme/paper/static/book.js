@@ -51,8 +51,10 @@
     const dialog = make("dialog", { className: "zoom" });
     dialog.setAttribute("aria-label", picture.alt || "Picture");
     const large = make("img", { src: picture.currentSrc || picture.src, alt: picture.alt });
-    const grow = Math.min(innerWidth * .96 / picture.naturalWidth, innerHeight * .8 / picture.naturalHeight);
-    large.style.width = `${picture.naturalWidth * grow}px`;
+    // As large as the screen allows; on a phone at least as large as on a page, to be moved around with a finger.
+    const fit = Math.min(innerWidth * .96, (innerHeight * .8 * picture.naturalWidth) / picture.naturalHeight);
+    const made = +picture.getAttribute("width") || 0;
+    large.style.width = `${fit < made * .7 ? made : fit}px`;
     const caption = picture.closest("figure")?.querySelector("figcaption p");
     const close = make("button", { type: "button", className: "theme", textContent: "Close" });
     dialog.append(close, large);
