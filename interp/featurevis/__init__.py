@@ -22,6 +22,7 @@ nothing that it was given.
 from __future__ import annotations
 
 from interp.featurevis.ascent import Adam, Stage
+from interp.featurevis.colors import COLORS, CONTRAST, from_rgb, limited, to_rgb
 from interp.featurevis.compute import Compute
 from interp.featurevis.folder import Folder, Share, file_stem, render_folder
 from interp.featurevis.looking import look
@@ -32,38 +33,18 @@ from interp.featurevis.objectives import (
     OUTPUT,
     Objective,
     activation_difference,
-    alignment,
-    blurred,
     channel,
     cosine_similarity,
     deepdream,
     direction,
     direction_at,
-    diversity,
-    l1,
-    l2,
     logit,
     neuron,
     of_layer,
-    opacity,
     together,
-    total_variation,
 )
-from interp.featurevis.parameterizations import (
-    COLORS,
-    CONTRAST,
-    CppnImage,
-    FourierImage,
-    MacoImage,
-    Parameterization,
-    PixelImage,
-    SharedImage,
-    from_rgb,
-    limited,
-    mean_magnitude,
-    to_rgb,
-    wave_scale,
-)
+from interp.featurevis.parameterizations import CppnImage, Parameterization, PixelImage
+from interp.featurevis.priors import alignment, blurred, diversity, l1, l2, opacity, total_variation
 from interp.featurevis.rendering import (
     BATCH,
     RATE,
@@ -89,6 +70,7 @@ from interp.featurevis.transforms import (
     transformed,
     warp,
 )
+from interp.featurevis.waves import FourierImage, MacoImage, SharedImage, mean_magnitude, wave_scale
 
 __all__ = [
     "ALPHA",

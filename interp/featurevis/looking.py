@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from interp import hooks
 from interp.errors import BadInputError
+from interp.featurevis.colors import to_rgb
 from interp.featurevis.objectives import ALPHA, IMAGE, OUTPUT
-from interp.featurevis.parameterizations import to_rgb, wave_scale
 from interp.featurevis.streams import Streams, normal
 from interp.featurevis.transforms import Transform, compose
+from interp.featurevis.waves import wave_scale
 
 
 def look(

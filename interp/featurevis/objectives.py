@@ -132,13 +132,14 @@ def of_layer(layer: str, function: Callable[[Tensor], Tensor], name: str | None 
     return Objective(lambda seen: function(seen[layer]), (layer,), name or layer)
 
 
-def _mean(values: Tensor) -> Tensor:
+def mean_of(values: Tensor) -> Tensor:
+    """Return the mean over all but the first dimension, (N,)."""
     return values.reshape(len(values), -1).mean(1)
 
 
 def channel(layer: str, index: int) -> Objective:
     """Return the mean of one channel over all positions; on a layer (N, C), the value of that unit."""
-    return of_layer(layer, lambda values: _mean(_channel(layer, values, index)), f"{layer}:{index}")
+    return of_layer(layer, lambda values: mean_of(_channel(layer, values, index)), f"{layer}:{index}")
 
 
 def neuron(layer: str, index: int, position: tuple[int, int] | None = None) -> Objective:
@@ -168,7 +169,7 @@ def direction(layer: str, vector: Tensor, *, cosine_power: float = 0.0, name: st
     """
 
     def score(values: Tensor) -> Tensor:
-        return _mean(_toward(layer, values, vector, cosine_power))
+        return mean_of(_toward(layer, values, vector, cosine_power))
 
     return of_layer(layer, score, name or f"{layer}:direction")
 
@@ -192,7 +193,7 @@ def direction_at(
 
 def logit(index: int) -> Objective:
     """Return one output of the model, before the softmax."""
-    return of_layer(OUTPUT, lambda values: _mean(_channel(OUTPUT, values, index)), f"logit:{index}")
+    return of_layer(OUTPUT, lambda values: mean_of(_channel(OUTPUT, values, index)), f"logit:{index}")
 
 
 def deepdream(layer: str) -> Objective:
@@ -200,7 +201,7 @@ def deepdream(layer: str) -> Objective:
 
     Mordvintsev, Olah and Tyka, 2015, "Inceptionism: Going deeper into neural networks".
     """
-    return of_layer(layer, lambda values: _mean(values.square()), f"{layer}:deepdream")
+    return of_layer(layer, lambda values: mean_of(values.square()), f"{layer}:deepdream")
 
 
 def activation_difference(layer: str, goal: Tensor) -> Objective:
@@ -211,7 +212,7 @@ def activation_difference(layer: str, goal: Tensor) -> Objective:
     """
 
     def score(values: Tensor) -> Tensor:
-        return _mean((values - _same_shape(layer, values, goal)).abs())
+        return mean_of((values - _same_shape(layer, values, goal)).abs())
 
     return of_layer(layer, score, f"{layer}:difference")
 
@@ -223,88 +224,6 @@ def cosine_similarity(layer: str, goal: Tensor) -> Objective:
         return F.cosine_similarity(values.flatten(1), _same_shape(layer, values, goal).flatten(1))
 
     return of_layer(layer, score, f"{layer}:cosine")
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# What the images of a batch have to do with one another
-
-
-def diversity(layer: str) -> Objective:
-    """Return how much the images of a batch differ in style: minus the mean cosine between their Gram matrices.
-
-    Feature Visualization (2017), section on diversity. An image's score counts its pairs with all others.
-    """
-
-    def score(values: Tensor) -> Tensor:
-        maps = _needs_batch(layer, values, "diversity").flatten(2)
-        grams = F.normalize((maps @ maps.transpose(1, 2)).flatten(1), dim=1)
-        cosines = grams @ grams.T
-        return -(cosines.sum(1) - cosines.diagonal()) / (len(values) - 1)
-
-    return of_layer(layer, score, f"{layer}:diversity")
-
-
-def alignment(layer: str, decay: float = 2.0) -> Objective:
-    """Return minus the distance between the activations of images, near neighbors in the batch counting most.
-
-    It lays the parts of neighboring images at the same places (Mordvintsev et al., 2018,
-    https://distill.pub/2018/differentiable-parameterizations). The weight of a pair is decay ** -distance, counted
-    along the batch.
-    """
-
-    def score(values: Tensor) -> Tensor:
-        flat = F.normalize(_needs_batch(layer, values, "alignment").flatten(1), dim=1)
-        squares = (flat[:, None] - flat[None]).square().sum(2)
-        order = torch.arange(len(values), device=values.device)
-        weights = decay ** -(order[:, None] - order[None]).abs().to(values.dtype)
-        return -(squares * weights).sum(1) / (len(values) - 1)
-
-    return of_layer(layer, score, f"{layer}:alignment")
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Penalties on the image: positive numbers, made to be subtracted
-
-
-def total_variation() -> Objective:
-    """Return the mean absolute step between neighboring pixels, down and across (Rudin et al., 1992)."""
-
-    def score(images: Tensor) -> Tensor:
-        down, across = images.diff(dim=2).abs(), images.diff(dim=3).abs()
-        return _mean(down) + _mean(across)
-
-    return of_layer(IMAGE, score, "total_variation")
-
-
-def l1(center: float = 0.5) -> Objective:
-    """Return the mean absolute distance of the pixels from a gray."""
-    return of_layer(IMAGE, lambda images: _mean((images - center).abs()), "l1")
-
-
-def l2(center: float = 0.5) -> Objective:
-    """Return the mean squared distance of the pixels from a gray."""
-    return of_layer(IMAGE, lambda images: _mean((images - center).square()), "l2")
-
-
-def blurred() -> Objective:
-    """Return the mean squared distance of the image from its own 5 x 5 binomial blur, which is held fixed.
-
-    Subtracting it pulls every step towards the blurred image, as blurring between the steps would (Yosinski et al.,
-    2015, https://arxiv.org/abs/1506.06579).
-    """
-
-    def score(images: Tensor) -> Tensor:
-        row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device, dtype=images.dtype) / 16
-        kernel = torch.outer(row, row).expand(images.shape[1], 1, 5, 5)
-        smooth = F.conv2d(F.pad(images, (2, 2, 2, 2), "reflect"), kernel, groups=images.shape[1])
-        return _mean((images - smooth.detach()).square())
-
-    return of_layer(IMAGE, score, "blurred")
-
-
-def opacity() -> Objective:
-    """Return the mean of the alpha channel, where there is one: subtract it to keep only what counts."""
-    return of_layer(ALPHA, _mean, "opacity")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -356,14 +275,6 @@ def _same_shape(layer: str, values: Tensor, goal: Tensor) -> Tensor:
             f"The layer {layer!r} gives {tuple(values.shape)}, the goal is {tuple(goal.shape)}. Take both at one size."
         )
     return goal.detach().to(values)
-
-
-def _needs_batch(layer: str, values: Tensor, what: str) -> Tensor:
-    if len(values) < 2 or values.ndim != 4:
-        raise BadInputError(
-            f"The {what} of {layer!r} needs two or more images and a layer (N, C, H, W); got {tuple(values.shape)}."
-        )
-    return values
 
 
 def _describe(value: object) -> str:

@@ -13,10 +13,12 @@ from tqdm import tqdm
 from interp import folding
 from interp.errors import BadInputError
 from interp.featurevis.ascent import BETAS, Ascent, Stage, sides
+from interp.featurevis.colors import CONTRAST
 from interp.featurevis.compute import PLAIN, Compute
 from interp.featurevis.objectives import Objective, together
-from interp.featurevis.parameterizations import CONTRAST, FourierImage, Parameterization, Size
+from interp.featurevis.parameterizations import Parameterization, Size
 from interp.featurevis.transforms import STANDARD, Transform
+from interp.featurevis.waves import FourierImage
 
 RATE = 0.1
 BATCH = 16  # small enough for the caches of a CPU
