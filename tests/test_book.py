@@ -10,6 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -220,6 +222,44 @@ def test_a_warning_stops_the_build(
 ) -> None:
     edit("book/segment/two.md", old, new)
     assert build(built).returncode != 0
+
+
+# ---- serving
+
+
+@pytest.fixture
+def served(built: Path) -> Iterator[tuple[Path, str]]:
+    """Return the folder of the small book and the address at which it is served."""
+    command = [sys.executable, "tools/serve_book.py", "0"]
+    with subprocess.Popen(
+        command, cwd=built, env=environment(built), stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            address = next(
+                found[0] for line in server.stdout if (found := re.search(r"http://[\d.:]+", line))
+            )
+            yield built, address
+        finally:
+            server.terminate()
+
+
+def fetch(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        return answer.read().decode()
+
+
+def test_a_served_page_follows_a_change(
+    served: tuple[Path, str], edit: Callable[[str, str, str], None]
+) -> None:
+    _, address = served
+    page, before = f"{address}/book/segment/one.html", fetch(f"{address}/built")
+    assert "Prose with a formula" in fetch(page)
+    assert "location.reload" in fetch(page)
+    edit("book/segment/one.md", "Prose with a formula", "Served prose with a formula")
+    end = time.monotonic() + 300
+    while fetch(f"{address}/built") == before and time.monotonic() < end:
+        time.sleep(0.2)
+    assert "Served prose with a formula" in fetch(page)
 
 
 # ---- what the site holds
