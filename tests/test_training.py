@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from interp import hooks
+from interp import hooks, store
 from interp.errors import BadInputError, UnknownNameError
 from interp.image import Normalize
 from interp.zoo import (
@@ -267,9 +268,10 @@ def test_bad_questions_are_refused() -> None:
 # What the chapters keep
 
 
-def test_a_kept_network_is_the_trained_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_network_is_the_trained_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(loaders, "load_data", _few_scenes)
-    state = trained_state("scenes", 16, 2)
+    monkeypatch.setenv("INTERP_CACHE", str(tmp_path))
+    state = store.remember(trained_state, "scenes", 16, 2)
     model, history = trained_model(state)
     assert not model.training
     assert model.class_names == SCENE_CLASSES

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import image
+from interp import hooks, image
 from interp.errors import BadInputError
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -98,7 +98,7 @@ def train_model(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, epochs * batches))
     generator = torch.Generator().manual_seed(seed)
     scores: dict[str, list[_Score]] = {name: [] for name in ("train", *sets)}
-    with _seeded(seed), _mode(model, training=True), _bar(epochs * batches, progress) as bar:
+    with _seeded(seed), _training(model), _bar(epochs * batches, progress) as bar:
         for _ in range(epochs):
             scores["train"].append(_epoch(model, train, optimizer, schedule, augment, generator, bar))
             for name, loader in sets.items():
@@ -145,7 +145,7 @@ def _rate(step: int, steps: int) -> float:
 
 def _evaluate(model: nn.Module, batches: Batches) -> _Score:
     total = _Score()
-    with torch.no_grad(), _mode(model, training=False):
+    with torch.no_grad(), hooks.evaluating(model):
         for images, labels in batches:
             total += _score(*_forward(model, images, labels))
     if not total.count:
@@ -185,10 +185,10 @@ def _count(batches: Batches) -> int:
 
 
 @contextlib.contextmanager
-def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put all layers into one mode; afterwards each is again in the one in which it was."""
+def _training(model: nn.Module) -> Iterator[None]:
+    """Put all layers into training mode; afterwards each is again in the one in which it was."""
     before = {module: module.training for module in model.modules()}
-    model.train(training)
+    model.train()
     try:
         yield
     finally:
@@ -232,7 +232,7 @@ def get_predictions(
     if k < 1 or batch_size < 1:
         raise BadInputError(f"k and batch_size have to be at least 1; got {k} and {batch_size}.")
     device = _device(model)
-    with torch.no_grad(), _mode(model, training=False):
+    with torch.no_grad(), hooks.evaluating(model):
         logits = torch.cat([model(part.to(device)) for part in torch.split(image.check(images), batch_size)])
     values, indices = logits.softmax(1).cpu().topk(min(k, logits.shape[1]))
     names = getattr(model, "class_names", None) or [f"class {index}" for index in range(logits.shape[1])]
