@@ -99,7 +99,7 @@ def trained_state(
     train = loaders.pop("train")
     history = train_model(model, train, loaders, epochs, seed=seed, progress=False)
     return {
-        "weights": model.state_dict(),
+        "weights": dict(model.state_dict()),
         "loss": _tensors(history.loss),
         "accuracy": _tensors(history.accuracy),
     }
