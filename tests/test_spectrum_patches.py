@@ -1,0 +1,123 @@
+"""Patches: receptive fields are those of arithmetic, windows are whole, nothing outside a window matters."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from spectra import tiny
+from torch import Tensor, nn
+
+from interp import hooks
+from interp.errors import BadInputError
+from interp.spectrum import Items
+from interp.spectrum.patches import Field, cut, masks, patches, receptive_field, window
+
+
+def chain(*layers: tuple[int, int, int]) -> nn.Sequential:
+    """Return convolutions (kernel, stride, dilation) with ReLUs, padded as usual."""
+    steps: list[nn.Module] = []
+    for kernel, stride, dilation in layers:
+        inside = 3 if not steps else 4
+        padding = dilation * (kernel - 1) // 2
+        steps += [nn.Conv2d(inside, 4, kernel, stride, padding, dilation), nn.ReLU()]
+    return nn.Sequential(*steps)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [(3, 1, 1)],
+        [(3, 2, 1), (5, 1, 1)],
+        [(7, 2, 1), (3, 2, 1), (3, 1, 2)],
+        [(1, 1, 1)],
+        [(2, 2, 1), (3, 1, 1)],
+    ],
+)
+def test_the_receptive_field_is_that_of_arithmetic(layers: list[tuple[int, int, int]]) -> None:
+    model = chain(*layers)
+    size, jump = 1, 1
+    for kernel, stride, dilation in layers:
+        size, jump = size + dilation * (kernel - 1) * jump, jump * stride
+    field = receptive_field(model, str(2 * len(layers) - 1), 64)
+    assert field.size == (size, size)
+    assert field.stride == (jump, jump)
+
+
+def test_the_receptive_field_holds_max_pooling_and_images_that_are_not_square() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3, padding=1))
+    field = receptive_field(model, "2", (32, 48))
+    assert field.size == (8, 8)
+    assert field.grid == (16, 24)
+
+
+def test_a_layer_that_sees_everything_has_the_image_as_its_field() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 2, 31, padding=15), nn.Conv2d(2, 2, 31, padding=15))
+    assert receptive_field(model, "1", 20).size == (20, 20)
+
+
+def test_nothing_outside_the_window_matters_to_the_strongest_position(
+    model: nn.Module, photographs: Tensor
+) -> None:
+    layer = "blocks.2.1"
+    field = receptive_field(model, layer, 224)
+    maps = hooks.activations(model, photographs[:1], layer)[0, 3]
+    inner = maps.clone()
+    inner[:8], inner[-8:], inner[:, :8], inner[:, -8:] = (-torch.inf,) * 4  # a window that is not shifted
+    patch = cut(photographs[:1], inner, field)
+    noise = torch.rand(photographs[:1].shape, generator=torch.Generator().manual_seed(0))
+    side = patch.image.shape[-1]
+    noise[:, :, patch.top : patch.top + side, patch.left : patch.left + side] = patch.image
+    again = hooks.activations(model, noise, layer)[0, 3]
+    assert patch.value == pytest.approx(float(maps[patch.position]))
+    assert float(again[patch.position]) == pytest.approx(patch.value, rel=1e-4)
+    assert side == max(field.size) < 224
+
+
+def test_windows_are_shifted_at_the_border_and_never_cut() -> None:
+    field = Field(size=(11, 11), center=(2.0, 2.0), stride=(4.0, 4.0), grid=(8, 8))
+    assert window(field, (4, 4), (32, 32)) == (round(2 + 16 - 5.5), round(2 + 16 - 5.5), 11)
+    for row in range(8):
+        for column in range(8):
+            top, left, side = window(field, (row, column), (32, 32))
+            assert side == 11
+            assert 0 <= top <= 21
+            assert 0 <= left <= 21
+    assert window(field, (0, 7), (32, 32))[:2] == (0, 21)
+    assert window(field, (3, 3), (9, 40))[2] == 9
+
+
+def test_patches_lie_where_a_spot_is() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 1, 5, padding=2, bias=False))
+    nn.init.ones_(model[0].weight)
+    spots = [(3, 3), (16, 10), (31, 31)]
+    images = []
+    for y, x in spots:
+        picture = torch.zeros(3, 32, 32)
+        picture[:, y, x] = 1
+        images.append(picture)
+    found = patches(model, "0", 0, [2, 0, 1], Items(images, "spots"))
+    assert [patch.id for patch in found] == [2, 0, 1]
+    for patch in found:
+        y, x = spots[patch.id]
+        assert patch.image.shape == (1, 3, 5, 5)
+        assert patch.top <= y < patch.top + 5
+        assert patch.left <= x < patch.left + 5
+        assert patch.image.max() == 1
+
+
+def test_the_weakest_position_can_be_asked_for() -> None:
+    field = Field((3, 3), (0.5, 0.5), (1.0, 1.0), (8, 8))
+    maps = torch.arange(64.0).view(8, 8)
+    assert cut(torch.rand(1, 3, 8, 8), maps, field).position == (7, 7)
+    assert cut(torch.rand(1, 3, 8, 8), maps, field, weakest=True).position == (0, 0)
+
+
+def test_masks_hold_the_share_that_the_quantile_leaves() -> None:
+    maps = torch.randn(10, 14, 14, generator=torch.Generator().manual_seed(0))
+    assert masks(maps, 0.9, (14, 14)).float().mean().item() == pytest.approx(0.1, abs=0.001)
+    assert masks(maps, 0.9, (28, 28)).shape == (10, 28, 28)
+
+
+def test_a_layer_without_positions_is_explained() -> None:
+    with pytest.raises(BadInputError, match="finite maps"):
+        receptive_field(tiny(), "head", 32)
