@@ -184,7 +184,7 @@ def test_what_was_passed_in_is_not_changed() -> None:
 # What is seen is what was given
 
 
-def test_a_small_image_is_shown_as_crisp_squares_of_its_own_colours() -> None:
+def test_a_small_image_is_shown_as_crisp_squares_of_its_own_colors() -> None:
     values = random(1, 3, 7, 7)
     pixels = plots.image_row(values, height=211).pixels()
     assert (squares(pixels, 7, 7)[..., :3] == image.to_numpy(values)[0]).all()
@@ -229,7 +229,7 @@ def test_heat_is_viridis_from_zero_to_its_own_maximum() -> None:
     assert (squares(first, 2, 2) == viridis([[0, 1 / 3], [2 / 3, 0]])).all()
 
 
-def test_every_colour_of_a_smooth_heat_map_lies_on_viridis() -> None:
+def test_every_color_of_a_smooth_heat_map_lies_on_viridis() -> None:
     pixels = plots.heat_row(random(1, 70, 70)).pixels()
     known = {tuple(color) for color in viridis(np.arange(256))}
     assert {tuple(color) for color in pixels.reshape(-1, 4)} <= known
@@ -314,7 +314,7 @@ def test_a_matrix_writes_its_numbers_in_readable_ink() -> None:
 
 
 @given(st.tuples(*[st.floats(0, 1)] * 3))
-def test_numbers_read_on_every_colour(color: tuple[float, float, float]) -> None:
+def test_numbers_read_on_every_color(color: tuple[float, float, float]) -> None:
     assert contrast(np.asarray(color), ink_on(np.asarray(color))) >= 4.5
 
 
@@ -354,7 +354,7 @@ def test_bars_are_as_long_as_their_numbers() -> None:
     assert [text.get_text() for text in axes.texts] == ["50%", "−25%", "0%"]
 
 
-def test_a_confusion_matrix_is_coloured_by_the_share_of_its_row() -> None:
+def test_a_confusion_matrix_is_colored_by_the_share_of_its_row() -> None:
     figure = plots.confusion(torch.tensor([[3, 1], [0, 5]]), ["a", "b"])
     left, bottom, right, top = (round(edge) for edge in figure.axes[0].get_window_extent().extents)
     part = figure.pixels()[2 * figure.height - top : 2 * figure.height - bottom, left:right]
@@ -388,7 +388,7 @@ def test_a_table_is_html_and_markdown() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.image_row(random(2, 1, 8, 8)), "For grey"),
+        (lambda: plots.image_row(random(2, 1, 8, 8)), "For gray"),
         (lambda: plots.image_row([]), "a sequence of tensors is needed"),
         (lambda: plots.image_row("cat"), "a sequence of tensors is needed"),
         (lambda: plots.image_row(random(2, 3, 8, 8) * 255), "Divide bytes by 255"),

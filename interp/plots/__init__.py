@@ -1,6 +1,6 @@
 """Static pictures as values: every function returns a `Figure` (or a `Table`) and shows nothing by itself.
 
-A figure is drawn at two dots a CSS pixel on a transparent ground, in grey ink that reads on light and dark pages, with
+A figure is drawn at two dots a CSS pixel on a transparent ground, in gray ink that reads on light and dark pages, with
 one text size throughout. Heat is viridis; signed values are red above and blue below a white 0. Nothing here touches
 pyplot or any other global state.
 """

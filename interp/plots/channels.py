@@ -70,7 +70,7 @@ def filters(
 ) -> Figure:
     """Show the kernels of a convolution.
 
-    Kernels on RGB are shown as colours with 0 as middle grey, kernels with one input channel in red and blue with 0 as
+    Kernels on RGB are shown as colors with 0 as middle gray, kernels with one input channel in red and blue with 0 as
     white, each scaled to its own largest absolute weight.
 
     Args:
@@ -123,7 +123,7 @@ def matrix(
         values: (H, W), or (3, H, W) for RGB, with three numbers in a square; or a sequence of these.
         fmt: format of the numbers as in `format(value, fmt)`; one, or one for each patch.
         colors: "gray" from the least to the greatest value, "heat" for viridis from 0 up, "signed" for red and blue
-            around 0; one, or one for each patch. RGB patches show their own colours.
+            around 0; one, or one for each patch. RGB patches show their own colors.
         titles: one for each patch.
         between: the signs between the patches, one fewer than patches, such as ("·", "=").
         marks: what to outline: number of the patch to (row, column, height, width).
@@ -168,7 +168,7 @@ def _patch(patch: Tensor, kind: str) -> Tile:
 def _patches(
     drawn: Sequence[Tile], titles: Sequence[str], signs: Sequence[str], side: float, space: float
 ) -> tuple[Figure, list[Axes]]:
-    """Draw the squares; patches of different heights are centred on one line."""
+    """Draw the squares; patches of different heights are centered on one line."""
     widths = [math.floor(tile.shape[1] * side * 2) / 2 for tile in drawn]
     tall = max(tile.shape[0] for tile in drawn) * side
     texts = [wrap(text, w + space / 2) for text, w in zip(titles, widths, strict=True)]
@@ -212,7 +212,7 @@ def _numbers(axes: Axes, patch: Tensor, tile: Tile, fmt: str, side: float) -> No
 
 
 def ink_on(color: np.ndarray) -> str:
-    """Return black or white, whichever reads better on a colour (3,) in [0, 1]."""
+    """Return black or white, whichever reads better on a color (3,) in [0, 1]."""
     linear = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
     return "black" if float(linear @ (0.2126, 0.7152, 0.0722)) > 0.179 else "white"
 

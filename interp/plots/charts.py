@@ -115,7 +115,7 @@ def bars(
         values: name to number; negative ones reach to the left.
         fmt: format of the numbers, such as ".0%".
         xlabel: what is counted.
-        highlight: names whose bars are drawn in the accent colour.
+        highlight: names whose bars are drawn in the accent color.
         limit: the number that fills the whole width; the greatest absolute value if None.
         width: size in CSS pixels.
     """
@@ -159,7 +159,7 @@ def _name_bar(axes: Axes, number: int, value: float, fmt: str) -> None:
 
 
 def confusion(matrix: Tensor | np.ndarray, names: Sequence[str], *, width: float = TEXT_WIDTH) -> Figure:
-    """Show how often each true class (row) was taken for each class (column); the colour is the share of the row.
+    """Show how often each true class (row) was taken for each class (column); the color is the share of the row.
 
     Args:
         matrix: counts (C, C), true classes down, predicted classes across.

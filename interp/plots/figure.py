@@ -29,9 +29,9 @@ GAP = 10
 TEXT_SIZE = 13
 LINE = 17  # height of one line of text
 
-# The grey in the middle between white and the dark theme's #121212: 4.3 to 1 on both.
+# The gray in the middle between white and the dark theme's #121212: 4.3 to 1 on both.
 INK = "#7a7a7a"
-# Told apart by readers with any colour vision, at least 3 to 1 on both grounds.
+# Told apart by readers with any color vision, at least 3 to 1 on both grounds.
 COLORS = ("#2f83c5", "#d2691e", "#23946f", "#b05fa5", "#8f8420", "#c9515b")
 
 _FONT_PACKAGE = "font_source_sans_pro"

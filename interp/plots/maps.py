@@ -27,7 +27,7 @@ def explained(
         images: (N, 3, H, W) in [0, 1].
         maps: name to heat (N, H, W); each is scaled for itself.
         columns: how many tiles in a row; the photograph and all its maps if None.
-        percentile: the percentile of the absolute values that gets the strongest colour.
+        percentile: the percentile of the absolute values that gets the strongest color.
         width: the width to fill, in CSS pixels.
 
     Raises:

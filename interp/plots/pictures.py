@@ -69,7 +69,7 @@ def overlay(
     height: float | None = None,
     width: float = TEXT_WIDTH,
 ) -> Figure:
-    """Lay heat in viridis over the photographs in grey; each map is scaled to its own maximum.
+    """Lay heat in viridis over the photographs in gray; each map is scaled to its own maximum.
 
     Args:
         images: as in `image_row`; one image serves all maps.
@@ -104,7 +104,7 @@ def heat_row(
         titles, height, width: as in `image_row`.
         signed: draw 0 in white, positive values red, negative blue. Otherwise what is below 0 is drawn as 0.
         shared: one scale for all maps instead of one for each.
-        percentile: the percentile of the absolute values that gets the strongest colour; below 100, a few extreme
+        percentile: the percentile of the absolute values that gets the strongest color; below 100, a few extreme
             pixels do not hide the rest.
     """
     return tiles.row(
@@ -115,7 +115,7 @@ def heat_row(
 def colorize(
     heat: Images, *, signed: bool = False, shared: bool = False, percentile: float = 100.0
 ) -> Tensor:
-    """Return heat maps as images in the colours of `heat_row`, to be shown among photographs.
+    """Return heat maps as images in the colors of `heat_row`, to be shown among photographs.
 
     Args:
         heat, signed, shared, percentile: as in `heat_row`; all maps of one size.

@@ -1,4 +1,4 @@
-"""What a picture is made of: tiles that know their colours, and two ways to lay them out, in a row and in a grid."""
+"""What a picture is made of: tiles that know their colors, and two ways to lay them out, in a row and in a grid."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Tile(Protocol):
         """Height and width of the values behind it."""
 
     def pixels(self, height: int, width: int) -> np.ndarray:
-        """Return colours (height, width, 3) in [0, 1]."""
+        """Return colors (height, width, 3) in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Colours (H, W, 3) in [0, 1]."""
+    """Colors (H, W, 3) in [0, 1]."""
 
     values: np.ndarray
 
@@ -66,7 +66,7 @@ class Heat:
         return self.values.shape[0], self.values.shape[1]
 
     def pixels(self, height: int, width: int) -> np.ndarray:
-        # Values are enlarged, not colours: every colour that is seen lies on the map.
+        # Values are enlarged, not colors: every color that is seen lies on the map.
         values = resample(self.values, height, width, smooth=PILImage.Resampling.BILINEAR)
         colored: np.ndarray = (SIGNED if self.signed else HEAT)(self.unit(values))[..., :3]
         return colored
@@ -78,7 +78,7 @@ class Heat:
 
 @dataclass(frozen=True)
 class Overlay:
-    """Heat over a photograph: its brightness stays visible below the colours."""
+    """Heat over a photograph: its brightness stays visible below the colors."""
 
     picture: Picture
     heat: Heat
