@@ -28,7 +28,7 @@ WORK = ROOT / ".cache" / "renderings"
 LAYERS = {"blocks.3.2": 80, "blocks.4.2": 112}
 TILE, COLUMNS, STEPS = 128, 16, 96
 QUALITY = 88  # of WebP: what is lost cannot be seen, and a sheet of 112 takes less than 1 MB
-WALL_SIZE = 224
+WALL_SIZE, WALL_RATE = 224, 0.05
 WALL_STEPS = (fv.Stage(80, 192), fv.Stage(160, 96), fv.Stage(224, 48))
 
 
@@ -92,7 +92,7 @@ def make_wall(model: nn.Module) -> None:
     """Render the neurons that wall.json names, large, each into its own file, with a manifest for the page."""
     tiles = json.loads((DATA / "wall" / "wall.json").read_text(encoding="utf-8"))
     objectives = [tile["sign"] * fv.channel(tile["layer"], tile["channel"]) for tile in tiles]
-    pictures, scores = rendered(model, objectives, "wall", size=WALL_SIZE, steps=WALL_STEPS)
+    pictures, scores = rendered(model, objectives, "wall", size=WALL_SIZE, steps=WALL_STEPS, rate=WALL_RATE)
     for tile, picture, score, objective in zip(tiles, pictures, scores, objectives, strict=True):
         tile.update(file=f"{fv.file_stem(objective.name)}.webp", score=score)
         write_picture(picture, DATA / "wall" / tile["file"])
@@ -104,12 +104,18 @@ def make_wall(model: nn.Module) -> None:
 
 
 def rendered(
-    model: nn.Module, objectives: Sequence[fv.Objective], name: str, *, size: int, steps: Sequence[fv.Stage]
+    model: nn.Module,
+    objectives: Sequence[fv.Objective],
+    name: str,
+    *,
+    size: int,
+    steps: Sequence[fv.Stage],
+    rate: float = fv.RATE,
 ) -> tuple[list[Image.Image], list[float]]:
     """Return the pictures and scores of objectives, in their order, by way of a work folder."""
     # Code and network are part of the name, so that a folder is never that of another run.
     work = WORK / f"{name}-{fingerprint('import interp.featurevis.rendering')[:12]}"
-    folder = fv.render_folder(model, objectives, work, size=size, steps=steps, progress=True)
+    folder = fv.render_folder(model, objectives, work, size=size, steps=steps, rate=rate, progress=True)
     entries = [folder.images[one.name] for one in objectives]
     pictures = [image.to_pil(image.load(work / entry["file"])) for entry in entries]
     return pictures, [round(entry["score"], 3) for entry in entries]

@@ -1,0 +1,96 @@
+"""The renderings in book/_data are what they say: their scores, and a batch made again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from interp import featurevis as fv
+from interp import hooks, image
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "book" / "_data"
+sys.path.insert(0, str(ROOT / "tools"))
+
+import make_data  # noqa: E402
+import readme_picture  # noqa: E402
+
+SHEETS = [make_data.sheet_name(layer, sign) for layer in make_data.LAYERS for sign in (1, -1)]
+
+
+def tiles(name: str) -> tuple[dict[str, Any], Tensor]:
+    """Return what is known of a sheet, and its tiles (channels, 3, 128, 128)."""
+    about = json.loads((DATA / "layers" / f"{name}.json").read_text())
+    sheet, side = image.load(DATA / "layers" / f"{name}.webp"), about["tile"]
+    cells = sheet.unfold(2, side, side).unfold(3, side, side)[0].permute(1, 2, 0, 3, 4).flatten(0, 1)
+    return about, cells[: len(about["scores"])]
+
+
+def scores(model: nn.Module, about: dict[str, Any], pictures: Tensor) -> Tensor:
+    parts = [hooks.activations(model, part, about["layer"]).mean(dim=(2, 3)) for part in pictures.split(16)]
+    found = torch.cat(parts)
+    return about["sign"] * found[torch.arange(len(pictures)), torch.arange(len(pictures))]
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_every_tile_excites_its_channel_as_it_says(name: str, model: nn.Module) -> None:
+    about, pictures = tiles(name)
+    assert len(pictures) == make_data.LAYERS[about["layer"]]
+    assert name == make_data.sheet_name(about["layer"], about["sign"])
+    said = torch.tensor(about["scores"])
+    ratio = scores(model, about, pictures) / said
+    # What the compression takes away is little; a tile at the wrong place would score next to nothing.
+    assert ratio.min() > 0.8
+    assert ratio.median() > 0.93
+    wrong = scores(model, about, pictures.roll(1, 0)) / said
+    assert wrong.median() < 0.3
+
+
+def test_a_batch_made_again_is_the_same_work(model: nn.Module) -> None:
+    about, pictures = tiles("blocks.3.2-plus")
+    objectives = [fv.channel("blocks.3.2", index) for index in range(fv.BATCH)]
+    steps = fv.two_stages(make_data.TILE, make_data.STEPS)
+    again = list(fv.render_many(model, objectives, steps=steps))
+    made = torch.cat([one.score for one in again])
+    ratio = made / torch.tensor(about["scores"][: fv.BATCH])
+    assert 0.9 < ratio.min() < ratio.max() < 1.1
+
+    def likeness(ours: Tensor, theirs: Tensor) -> Tensor:
+        small = [image.resize(images, (16, 16)).flatten(1) for images in (ours, theirs)]
+        return nn.functional.cosine_similarity(*(values - values.mean(1, keepdim=True) for values in small))
+
+    remade = torch.cat([one.images for one in again])
+    # Rounding that differs between machines grows from step to step, yet the coarse forms stay where they are.
+    assert likeness(remade, pictures[: fv.BATCH]).median() > 0.7
+    assert likeness(remade, pictures[1 : fv.BATCH + 1]).median() < 0.3
+
+
+def test_the_wall_is_complete() -> None:
+    entries = json.loads((DATA / "wall" / "manifest.json").read_text())
+    assert len({entry["file"] for entry in entries}) == len(entries) >= 24
+    for entry in entries:
+        with Image.open(DATA / "wall" / entry["file"]) as picture:
+            assert picture.size == (make_data.WALL_SIZE, make_data.WALL_SIZE)
+        assert (ROOT / "book" / f"{entry['page']}.md").is_file()
+    assert {entry["sign"] for entry in entries} == {1, -1}
+
+
+def test_the_files_stay_small() -> None:
+    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 15e6
+
+
+def test_tiles_are_laid_in_rows() -> None:
+    colors = ["red", "lime", "blue", "black", "yellow"]
+    pictures = [Image.new("RGB", (8, 8), color) for color in colors]
+    whole = readme_picture.compose(pictures, columns=3, tile=4, gap=2)
+    assert whole.size == (16, 10)
+    assert whole.getpixel((14, 2))[:3] == (0, 0, 255)
+    assert whole.getpixel((8, 8))[:3] == (255, 255, 0)
+    assert whole.getpixel((5, 2))[3] == 0
