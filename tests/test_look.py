@@ -118,6 +118,15 @@ def test_a_picture_takes_the_place_that_it_was_drawn_for(tmp_path: Path, dpi: in
     assert "width" not in gone.attrs
 
 
+def test_a_picture_links_to_its_file_once(tmp_path: Path) -> None:
+    page = _page(
+        '<figure><img src="a.png" alt="a"></figure><figure><a href="x"><img src="b.png" alt="b"></a></figure>'
+        '<figure><div class="live"><img src="c.png" alt="c"></div></figure><p><img src="d.png" alt="d"></p>'
+    )
+    pictures.settle(_app(tmp_path), page)
+    assert [link["href"] for link in page.select("a")] == ["a.png", "x"]
+
+
 def test_a_page_keeps_the_pictures_of_its_live_figures_in_files(tmp_path: Path) -> None:
     address = "data:image/png;base64," + base64.b64encode(_png(4, 4)).decode()
     data = json.dumps({"pictures": [address], "words": "</script> stays", "n": 1}).replace("<", "\\u003c")

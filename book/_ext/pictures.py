@@ -12,12 +12,15 @@ SHARP = 150  # dots per inch from which a PNG counts as made at two pixels a poi
 
 
 def settle(app: Sphinx, page: BeautifulSoup) -> None:
-    """Give every picture of the page its width and height, and load all but the first lazily."""
+    """Give every picture of the page its size and a link to its file, and load all but the first lazily."""
     for number, picture in enumerate(page.find_all("img")):
         if number:
             picture["loading"] = "lazy"
         picture["decoding"] = "async"
         _set_size(app, picture)
+    for picture in page.select("figure img, .output img"):
+        if picture.find_parent(["a", "button"]) is None and picture.find_parent(class_="live") is None:
+            picture.wrap(page.new_tag("a", attrs={"class": "image-reference", "href": picture["src"]}))
 
 
 def _set_size(app: Sphinx, picture: Tag) -> None:

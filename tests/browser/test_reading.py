@@ -67,16 +67,16 @@ def test_a_figure_number_shows_its_figure(site: Path, open_page: OpenPage) -> No
 
 def test_a_picture_grows_and_gives_the_place_back(site: Path, open_page: OpenPage) -> None:
     with open_page(_first_with(site, "<figure")) as page:
-        picture = page.locator("article figure img.zoomable").first
-        picture.scroll_into_view_if_needed()
-        picture.focus()
+        link = page.locator("article figure a.image-reference").first
+        picture = link.locator("img")
+        link.focus()
         page.keyboard.press("Enter")
         large = page.locator("dialog.zoom img")
         assert large.get_attribute("alt") == picture.get_attribute("alt")
         assert large.bounding_box()["width"] > picture.bounding_box()["width"]
         page.keyboard.press("Escape")
         page.locator("dialog.zoom").wait_for(state="detached")
-        assert page.evaluate("() => document.activeElement.tagName") == "IMG"
+        assert page.evaluate("() => document.activeElement.className").endswith("image-reference")
 
 
 def test_code_is_copied_as_it_stands(server: str, site: Path, open_page: OpenPage) -> None:

@@ -47,7 +47,7 @@
   }
 
   // ---- enlarge a picture ----
-  const zoom = (picture) => {
+  const zoom = (picture, link) => {
     const dialog = make("dialog", { className: "zoom" });
     dialog.setAttribute("aria-label", picture.alt || "Picture");
     const large = make("img", { src: picture.currentSrc || picture.src, alt: picture.alt });
@@ -60,20 +60,13 @@
     dialog.append(close, large);
     if (caption) { const text = caption.cloneNode(true); $(".headerlink", text).forEach((link) => link.remove()); dialog.append(text); }
     dialog.addEventListener("click", () => dialog.close());
-    dialog.addEventListener("close", () => { dialog.remove(); picture.focus(); });
+    dialog.addEventListener("close", () => { dialog.remove(); link.focus(); });
     document.body.append(dialog);
     dialog.showModal();
   };
-  for (const picture of $("article figure img, article .output img")) {
-    if (picture.closest("a, button, .live")) continue;
-    picture.classList.add("zoomable");
-    picture.tabIndex = 0;
-    picture.setAttribute("role", "button");
-    picture.setAttribute("aria-label", `${picture.alt} (press to enlarge)`);
-    picture.addEventListener("click", () => zoom(picture));
-    picture.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); zoom(picture); }
-    });
+  // Each picture links to its file, which is what remains without this script.
+  for (const link of $("a.image-reference")) {
+    link.addEventListener("click", (event) => { event.preventDefault(); zoom(link.querySelector("img"), link); });
   }
 
   // ---- peek: what a citation, a footnote or a figure number points to ----
@@ -97,7 +90,8 @@
     const copy = found.cloneNode(true);
     $("[id]", copy).concat(copy).forEach((node) => node.removeAttribute("id"));
     $("script, button, input, .copy, .controls", copy).forEach((node) => node.remove());
-    $("[tabindex]", copy).forEach((node) => { node.removeAttribute("tabindex"); node.removeAttribute("role"); });
+    $("[tabindex]", copy).forEach((node) => node.removeAttribute("tabindex"));
+    $(".image-reference", copy).forEach((node) => node.replaceWith(...node.childNodes));
     $("img", copy).forEach((node) => { node.loading = "eager"; });
     box.append(...(copy.matches("figure, .math") ? [copy] : copy.childNodes));
     document.body.append(box);
