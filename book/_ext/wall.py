@@ -1,7 +1,7 @@
 """The directive {wall}: feature visualizations side by side on the front page, each a link to where it is explained.
 
-The tiles lie in book/_data/wall with a manifest.json, a list of {"file", "layer", "channel", "page"}: `page` is a name
-below book/, with an anchor if need be. Without the folder the directive leaves nothing.
+The tiles lie in book/_data/wall with a manifest.json, a list of {"file", "layer", "channel", "sign", "page"}: `page` is a
+name below book/, with an anchor if need be. Without the manifest the directive leaves nothing.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ def tile(entry: dict[str, Any], folder: Path, docname: str) -> str:
     """Return one tile as HTML, with addresses as seen from the page `docname`."""
     here = posixpath.dirname(docname)
     page, _, anchor = str(entry["page"]).partition("#")
+    page = page.removeprefix("book/").removesuffix(".md").removesuffix(".html")
     address = posixpath.relpath(f"book/{page}.html", here) + (f"#{anchor}" if anchor else "")
     source = posixpath.relpath(f"{SITE_FOLDER}/{entry['file']}", here)
-    name = f"{entry['layer']}, channel {entry['channel']}"
+    side = ", negative side" if entry.get("sign", 1) < 0 else ""
+    name = f"{entry['layer']}, channel {entry['channel']}{side}"
     with Image.open(folder / entry["file"]) as picture:
         width, height = picture.size
     words = html.escape(f"What {name} wants to see")
