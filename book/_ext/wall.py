@@ -1,7 +1,7 @@
 """The directive {wall}: feature visualizations side by side on the front page, each a link to where it is explained.
 
-The tiles lie in book/_data/wall with a manifest.json, a list of {"file", "layer", "channel", "sign", "page"}: `page` is a
-name below book/, with an anchor if need be. Without the manifest the directive leaves nothing.
+The tiles lie in book/_data/wall with a manifest.json, a list of {"file", "layer", "channel", "sign", "page"}: `page` is
+a name below book/, with an anchor if need be. Without the manifest the directive leaves nothing.
 """
 
 from __future__ import annotations
