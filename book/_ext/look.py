@@ -6,9 +6,11 @@ Pictures load lazily at the size they were made for; live figures share their sc
 
 from __future__ import annotations
 
+import copy
 import datetime
 import html
 import subprocess
+import textwrap
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,7 @@ def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
     pictures.settle(app, page)
     _wrap_tables(page)
     _mend_roles(page)
+    context["description"] = _description(page) if doctree is not None else ""
     if doctree is not None and pagename != app.config.root_doc:
         _dress(app, pagename, page, context)
     context["body"] = str(page)
@@ -52,6 +55,16 @@ def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
 def _is_needed(sheet: Any, live_scripts: list[str]) -> bool:
     name = str(getattr(sheet, "filename", sheet))
     return any(part in name for part in STYLE_SHEETS) or ("live.css" in name and bool(live_scripts))
+
+
+def _description(page: BeautifulSoup) -> str:
+    """Return the first paragraph of the text, as search engines and previews of links show it."""
+    first = copy.copy(page.select_one("section > p"))
+    if first is None:
+        return ""
+    for drawn in first.select(".katex-html, .footnote-reference"):
+        drawn.decompose()
+    return textwrap.shorten(first.get_text(), 200, placeholder=" ...")
 
 
 def _wrap_tables(page: BeautifulSoup) -> None:
