@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 
 WIDTH = 84  # letters of code that fit into the text column
-CELL = re.compile(r"(?P<open>```\{code-cell\}[^\n]*\n(?:---\n.*?\n---\n|(?::[^\n]*\n)+)?)(?P<code>.*?)(?P<close>```\n)", re.DOTALL)
+CELL = re.compile(
+    r"(?P<open>```\{code-cell\}[^\n]*\n(?:---\n.*?\n---\n|(?::[^\n]*\n)+)?)(?P<code>.*?)(?P<close>```\n)",
+    re.DOTALL,
+)
 
 
 def too_wide(code: str) -> bool:
