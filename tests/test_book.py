@@ -14,12 +14,15 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import nbformat
+import numpy
 import pytest
 from bs4 import BeautifulSoup
 from docutils import nodes
+from PIL import Image
 from pybtex.database import Entry, Person
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +30,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
 
 import check_site  # noqa: E402
 import execute_book  # noqa: E402
+import light_pictures  # noqa: E402
 import notebooks  # noqa: E402
 
 HEAD = """---
@@ -322,6 +326,34 @@ def test_defects_of_a_page_are_found(tmp_path: Path, markup: str, problem: str) 
 def test_what_is_fine_is_not_reported(tmp_path: Path, markup: str) -> None:
     (tmp_path / "page.html").write_text(f"<html><body>{markup}</body></html>")
     assert list(check_site.check(tmp_path)) == []
+
+
+# ---- pictures
+
+
+def test_photographic_pictures_become_lighter(tmp_path: Path) -> None:
+    noise = numpy.random.default_rng(0).integers(0, 255, (60, 80, 4), dtype=numpy.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.png")
+    Image.new("RGBA", (80, 60), "red").save(tmp_path / "chart.png")
+    assert light_pictures.converted(tmp_path / "chart.png") is None
+    assert light_pictures.converted(tmp_path / "photo.png") == "photo.png"
+    with Image.open(tmp_path / "photo.webp") as picture:
+        assert picture.size == (80, 60)
+    assert (tmp_path / "photo.webp").stat().st_size < (tmp_path / "photo.png").stat().st_size
+
+
+def test_pages_show_the_lighter_pictures(tmp_path: Path) -> None:
+    (tmp_path / "_images").mkdir()
+    noise = numpy.random.default_rng(0).integers(0, 255, (60, 80, 4), dtype=numpy.uint8)
+    Image.fromarray(noise).save(tmp_path / "_images" / "a-1.png")
+    Image.new("RGBA", (80, 60), "red").save(tmp_path / "_images" / "b.png")
+    text = '<a href="../_images/a-1.png"><img src="../_images/a-1.png"></a><img src="_images/b.png">'
+    (tmp_path / "page.html").write_text(text)
+    app = SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(name="html"))
+    light_pictures.lighten(app, None)
+    light_pictures.lighten(app, None)  # once more, as after a build in which nothing was written
+    assert (tmp_path / "page.html").read_text() == text.replace("a-1.png", "a-1.webp")
+    assert sorted(path.name for path in (tmp_path / "_images").iterdir()) == ["a-1.webp", "b.png"]
 
 
 # ---- notebooks
