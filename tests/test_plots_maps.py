@@ -18,7 +18,19 @@ def _maps(count: int) -> dict[str, torch.Tensor]:
 def test_each_photograph_is_followed_by_its_maps() -> None:
     figure = plots.explained(torch.rand(2, 3, 40, 40), _maps(2))
     assert len(figure.axes) == 2 * 3
+    assert [text.get_text() for text in figure.texts if text.get_text()] == ["positive", "signed"]
+
+
+def test_names_stand_above_each_photograph_when_its_tiles_take_several_rows() -> None:
+    figure = plots.explained(torch.rand(2, 3, 40, 40), _maps(2), columns=2)
     assert [text.get_text() for text in figure.texts if text.get_text()] == ["positive", "signed"] * 2
+
+
+def test_maps_can_be_laid_over_the_photograph() -> None:
+    picture = torch.rand(2, 3, 40, 40)
+    figure = plots.explained(picture, {"a": torch.rand(2, 7, 7)}, over=True, row_titles=["one", "two"])
+    assert len(figure.axes) == 2
+    assert {text.get_text() for text in figure.texts} - {""} == {"a", "one", "two"}
 
 
 def test_zero_is_white_in_a_signed_map_and_dark_in_a_positive_one() -> None:
