@@ -21,10 +21,12 @@ GAP = 12
 
 
 def pil(picture: Tensor) -> PILImage.Image:
+    """Return a tensor (3, H, W) in [0, 1] as a Pillow image."""
     return image.to_pil(picture[None])
 
 
 def uri(picture: PILImage.Image, *, lossless: bool = False) -> str:
+    """Return a picture as WebP in the text of an address, for pages that are one file."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=84, lossless=lossless, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
