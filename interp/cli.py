@@ -175,6 +175,9 @@ def _channel_count(model: nn.Module, layer: str, size: int) -> int:
 def parse_channels(text: str, count: int) -> list[int]:
     """Return the channels that a text such as "0-3,7" or "all" names, without repeats, in the order given.
 
+    >>> parse_channels("0-3,7", 8)
+    [0, 1, 2, 3, 7]
+
     Raises:
         BadInputError: it is no such text, or names a channel that is not there.
     """

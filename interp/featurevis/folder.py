@@ -154,7 +154,11 @@ def settings_of(model: nn.Module, objectives: Sequence[Objective], **options: An
 
 
 def file_stem(name: str) -> str:
-    """Return a file name without suffix for an objective's name: blocks.3.2_7, minus_blocks.3.2_7."""
+    """Return a file name without suffix for an objective's name.
+
+    >>> file_stem("blocks.3.2:7"), file_stem("-blocks.3.2:7")
+    ('blocks.3.2_7', 'minus_blocks.3.2_7')
+    """
     return re.sub(r"[^A-Za-z0-9._]+", "_", re.sub("^-", "minus_", name))
 
 

@@ -3,6 +3,9 @@
 An objective turns what was seen in a forward pass, {layer: activations}, into one score an image, (N,). Two names are
 special: IMAGE is the image itself, before the transforms, and OUTPUT is what the whole model returns.
 
+>>> (channel("blocks.3.2", 3) - 0.5 * neuron("blocks.4.2", 7)).name
+'blocks.3.2:3 - 0.5 * blocks.4.2:7@middle'
+
 The vocabulary is that of Lucid (Olah, Mordvintsev and Schubert, 2017, https://distill.pub/2017/feature-visualization).
 """
 
