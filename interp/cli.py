@@ -13,6 +13,7 @@ from torch import nn
 from interp import __version__, hooks, zoo
 from interp import featurevis as fv
 from interp.errors import BadInputError, InterpError
+from interp.microscope.commands import add_microscope, add_spectrum
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +40,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_layers(commands)
     _add_render(commands)
+    add_spectrum(commands)
+    add_microscope(commands)
     return top
 
 

@@ -129,7 +129,7 @@ class Items:
 
     def _label(self, label: object) -> str:
         if isinstance(label, int | torch.Tensor) and self.class_names:
-            return str(self.class_names[int(label)])
+            return str(self.class_names[int(label)]) if int(label) >= 0 else ""
         return "" if label is None else str(label)
 
 

@@ -1,0 +1,5 @@
+"""A site that shows every channel of a network: what drives it, what it resembles, what it is made of."""
+
+from interp.microscope.site import build
+
+__all__ = ["build"]

@@ -1,0 +1,193 @@
+"""`interp spectrum` and `interp microscope`: where images come from, and what is done with them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from interp import hooks, spectrum, zoo
+from interp.errors import BadInputError
+from interp.extras import hub
+from interp.microscope.site import build
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DATA = """where the images come from:
+  scenes               the embedded scenes (--images says how many)
+  photographs          the embedded photographs
+  FOLDER               the image files in a folder and below; the folder of a file is its label
+  parquet:FILE,...     Parquet files with a column of images
+  webdataset:FILE,...  WebDataset archives
+  hub:NAME[@SPLIT]     a data set on the Hugging Face Hub, streamed; HF_TOKEN is used where it needs one
+  imagenette[@SPLIT]   Imagenette, downloaded once"""
+
+
+def add_spectrum(commands: Commands) -> None:
+    """Add the command `interp spectrum`."""
+    command = _command(
+        commands, "spectrum", "find the images that drive the channels of a network up, down and nowhere"
+    )
+    command.add_argument("--save", metavar="FILE", help="also write the merged spectrum to a file")
+    command.add_argument(
+        "--show", metavar="CHANNEL", type=int, nargs="*", default=[], help="print these channels"
+    )
+    command.set_defaults(command=_spectrum)
+
+
+def add_microscope(commands: Commands) -> None:
+    """Add the command `interp microscope`."""
+    command = _command(commands, "microscope", "build a site that shows every channel of a network")
+    command.add_argument("--title", help="the name of the network on the site")
+    command.add_argument(
+        "--steps", type=int, default=96, help="of the optimized pictures, 0 for none (%(default)s)"
+    )
+    command.add_argument(
+        "--thumbnail", type=int, default=128, help="side of an image in pixels (%(default)s)"
+    )
+    command.set_defaults(command=_microscope)
+
+
+def _command(commands: Commands, name: str, what: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}. After an interruption the same command goes on.",
+        epilog=DATA,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("model", metavar="MODEL", help="a name that zoo.load_model knows")
+    command.add_argument(
+        "--layers", metavar="NAME,...", required=True, help="names that `interp layers MODEL` lists"
+    )
+    command.add_argument("--data", metavar="DATA", default="scenes", help="see below (%(default)s)")
+    command.add_argument(
+        "-o", "--output", metavar="DIR", required=True, help="a new folder, or that of the same run"
+    )
+    command.add_argument("--images", type=int, default=2000, help="number of scenes (%(default)s)")
+    command.add_argument("--size", type=int, default=224, help="side of the images in pixels (%(default)s)")
+    command.add_argument("--pool", choices=["mean", "max", "center"], default="mean")
+    command.add_argument("-k", type=int, default=9, help="images in a band (%(default)s)")
+    command.add_argument("--engine", choices=["here", "processes", "ray"], default="here")
+    command.add_argument("--workers", type=int, default=2, help="processes or Ray actors (%(default)s)")
+    return command
+
+
+def _spectrum(options: argparse.Namespace) -> None:
+    job = spectrum.Job(
+        zoo.load_model(options.model), _layers(options), source_of(options), pool=options.pool, k=options.k
+    )
+    found = spectrum.run(job, Path(options.output), engine=_engine(options), progress=sys.stderr.isatty())
+    if options.save:
+        spectrum.save(found, Path(options.save))
+    lines = [f"{found.images:,} images, {len(found.broken)} broken, {len(found)} channels."]
+    lines += [f"broken: {each.name}: {each.reason}" for each in found.broken[:20]]
+    for channel in options.show:
+        lines += _shown(found[job.layers[0], channel])
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _shown(unit: spectrum.Unit) -> list[str]:
+    bands = [
+        f"  {name:18}"
+        + ", ".join(f"{id_} ({score:.3g})" for id_, score in zip(band.ids, band.scores, strict=True))
+        for name, band in unit.bands.items()
+    ]
+    return [f"{unit.layer} {unit.channel}: {'; '.join(unit.flags) or 'no warning'}", *bands]
+
+
+def _microscope(options: argparse.Namespace) -> None:
+    page = build(
+        zoo.load_model(options.model),
+        source_of(options),
+        Path(options.output),
+        layers=_layers(options),
+        title=options.title or options.model,
+        about=f"Every channel of {options.model}, seen through {options.data}.",
+        pool=options.pool,
+        k=options.k,
+        steps=options.steps,
+        thumbnail=options.thumbnail,
+        engine=_engine(options),
+        progress=sys.stderr.isatty(),
+    )
+    sys.stdout.write(f"Open {page}\n")
+
+
+def _layers(options: argparse.Namespace) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in options.layers.split(",") if part.strip())
+    model: nn.Module = zoo.load_model(options.model)
+    for name in names:
+        hooks.find_layer(model, name)
+    return names
+
+
+def _engine(options: argparse.Namespace) -> spectrum.Engine:
+    if options.engine == "ray":
+        from interp.extras.ray_engine import ray_actors
+
+        return ray_actors(options.workers)
+    return spectrum.here if options.engine == "here" else spectrum.processes(options.workers)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Sources by name
+
+
+def source_of(options: argparse.Namespace) -> spectrum.Source:
+    """Return the source that `--data` names.
+
+    Raises:
+        BadInputError: it names none.
+    """
+    kind, colon, rest = options.data.partition(":")
+    name, _, split = (rest if colon else kind).partition("@")
+    if colon and kind in ("parquet", "webdataset"):
+        return hub.Streamed(kind, tuple(rest.split(",")), size=options.size)
+    if colon and kind == "hub":
+        return hub.Streamed(name, split=split or "train", size=options.size)
+    if name in _NAMED and not colon:
+        return _NAMED[name](split, options)
+    if Path(options.data).is_dir():
+        return spectrum.Folder(Path(options.data), options.size)
+    raise BadInputError(f"--data {options.data!r} is no folder and no known source.\n{DATA}")
+
+
+def scenes(count: int, size: int = 224, *, shard_size: int = 200) -> spectrum.Items:
+    """Return the embedded scenes as a source; the label is the class of the main object.
+
+    Args:
+        count: how many.
+        size: the side in pixels.
+        shard_size: how many a shard holds.
+    """
+    dataset = zoo.Scenes("all", size, length=count)
+    return spectrum.Items(dataset, f"scenes all {size}", class_names=zoo.SCENE_CLASSES, shard_size=shard_size)
+
+
+def photographs(size: int = 224) -> spectrum.Items:
+    """Return the embedded photographs as a source; the label is the name of the photograph."""
+    names = zoo.photograph_names()
+    items = [(zoo.photograph(name)[0], name) for name in names]
+    return spectrum.Items(items, "photographs " + " ".join(names), size=size)
+
+
+def _imagenette(split: str, options: argparse.Namespace) -> spectrum.Items:
+    data: Any = zoo.load_imagenette(split or "train", image_size=options.size).dataset
+    # Without the random crops of training: an image has to be the same each time.
+    data.transform = zoo.imagenette_transforms(False, options.size)
+    return spectrum.Items(
+        data, f"imagenette {split or 'train'} {options.size}", class_names=zoo.IMAGENETTE_CLASSES
+    )
+
+
+_NAMED: dict[str, Callable[[str, argparse.Namespace], spectrum.Source]] = {
+    "scenes": lambda _, options: scenes(options.images, options.size),
+    "photographs": lambda _, options: photographs(options.size),
+    "imagenette": _imagenette,
+}

@@ -1,0 +1,130 @@
+"""Which units belong together: by the weights between them, and by what they say about the same images."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from interp import folding, hooks
+from interp.spectrum.state import Spectrum
+
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.ELU,
+    nn.SiLU,
+    nn.GELU,
+    nn.Hardswish,
+    nn.Mish,
+    nn.Softplus,
+)
+Units = Sequence[tuple[str, int]]
+
+
+def units_of(spectrum: Spectrum) -> list[tuple[str, int]]:
+    """Return (layer, channel) of all units, in order."""
+    return [(name, channel) for name, each in spectrum.layers.items() for channel in range(len(each))]
+
+
+def correlations(spectrum: Spectrum) -> Tensor:
+    """Return (U, U) correlations of all units over the images of the sample; 0 where a unit does not vary."""
+    scores = torch.cat([each.scores for each in spectrum.layers.values()]).to(torch.float64)
+    finite = torch.isfinite(scores).all(dim=0)  # an image that gives NaN anywhere is left out
+    centered = scores[:, finite] - scores[:, finite].mean(dim=1, keepdim=True)
+    length = centered.norm(dim=1, keepdim=True)
+    unit = torch.where(length > 1e-12, centered / length.clamp(min=1e-12), 0.0)
+    return (unit @ unit.t()).to(torch.float32)
+
+
+def spread(spectrum: Spectrum) -> dict[str, Tensor]:
+    """Return {layer: (C,)} the standard deviation of each unit over the sample."""
+    return {
+        name: torch.nan_to_num(each.scores).std(dim=1, correction=0) for name, each in spectrum.layers.items()
+    }
+
+
+def linear(model: nn.Module) -> nn.Module:
+    """Return a copy of a network without its non-linearities, as far as they are layers."""
+    plain = copy.deepcopy(folding.fold(model))
+    for parent in list(plain.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, ACTIVATIONS):
+                setattr(parent, name, nn.Identity())
+    return plain
+
+
+def expanded_weights(model: nn.Module, lower: str, upper: str, size: int) -> Tensor:
+    """Return (C upper, C lower): how much the middle of each upper channel changes with each lower channel.
+
+    The weights of all layers between are multiplied, with the non-linearities taken out, and added over the positions:
+    the expanded weights of Voss et al., 2021, https://distill.pub/2020/circuits/visualizing-weights. Where a network
+    applies its non-linearity as a function, it cannot be taken out, and these are the gradients at a gray image.
+
+    Args:
+        model: the network.
+        lower, upper: two layers; the lower one runs first.
+        size: the side of the images.
+    """
+    network = linear(model)
+    device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+    gray = torch.full((1, 3, size, size), 0.5, device=device, requires_grad=True)
+    with hooks.evaluating(network), hooks.record(network, [lower, upper]) as found:
+        network(gray)
+    top = found[upper][0]
+    middle = top[:, top.shape[1] // 2, top.shape[2] // 2] if top.ndim == 3 else top
+    rows = [
+        torch.autograd.grad(value, found[lower], retain_graph=True, allow_unused=True)[0] for value in middle
+    ]
+    channels = found[lower].shape[1]
+    zero = torch.zeros(channels, device=device)
+    return torch.stack([zero if row is None else row[0].flatten(1).sum(dim=1) for row in rows]).cpu()
+
+
+def strongest(values: Tensor, count: int) -> list[tuple[int, float]]:
+    """Return (index, value) of the largest absolute values, none of them 0."""
+    order = values.abs().argsort(descending=True, stable=True)[:count].tolist()
+    return [(index, float(values[index])) for index in order if values[index] != 0]
+
+
+def by_correlation(spectrum: Spectrum, count: int) -> dict[tuple[str, int], list[tuple[str, int, float]]]:
+    """Return for each unit the units that say most nearly the same, or the opposite, about the images."""
+    units, table = units_of(spectrum), correlations(spectrum)
+    table.fill_diagonal_(0)
+    return {
+        unit: [(*units[index], value) for index, value in strongest(row, count)]
+        for unit, row in zip(units, table, strict=True)
+    }
+
+
+def by_weight(
+    model: nn.Module, spectrum: Spectrum, size: int, count: int
+) -> dict[tuple[str, int], list[tuple[str, int, float]]]:
+    """Return for each unit the units of the layer before, among those of the spectrum, that move it most.
+
+    The weight is multiplied by the lower unit's usual spread, and divided by the upper one's.
+    """
+    names, usual = list(spectrum.layers), spread(spectrum)
+    found: dict[tuple[str, int], list[tuple[str, int, float]]] = {}
+    for lower, upper in itertools.pairwise(names):
+        weights = expanded_weights(model, lower, upper, size) * usual[lower]
+        weights = weights / usual[upper].clamp(min=1e-12)[:, None]
+        for channel, row in enumerate(weights):
+            found[upper, channel] = [(lower, index, value) for index, value in strongest(row, count)]
+    return found
+
+
+def reversed_neighbors(
+    neighbors: Mapping[tuple[str, int], Sequence[tuple[str, int, float]]], count: int
+) -> dict[tuple[str, int], list[tuple[str, int, float]]]:
+    """Return for each unit the units that name it, the strongest first: what it feeds into."""
+    found: dict[tuple[str, int], list[tuple[str, int, float]]] = {}
+    for (layer, channel), others in neighbors.items():
+        for other, index, value in others:
+            found.setdefault((other, index), []).append((layer, channel, value))
+    return {unit: sorted(named, key=lambda each: -abs(each[2]))[:count] for unit, named in found.items()}
