@@ -138,9 +138,13 @@ def draw(figure: Figure, tile: Tile, left: float, top: float, width: float, heig
 
 def frame(axes: Axes) -> None:
     """Draw a hairline around a tile, so that white does not dissolve in the page."""
-    axes.set_axis_on()
-    axes.tick_params(length=0, labelleft=False, labelbottom=False)
-    axes.spines[:].set(color=INK, linewidth=0.36, alpha=0.6)
+    width, height = axes.get_window_extent().size
+    corner, size = (0.5 / width, 0.5 / height), (1 - 1 / width, 1 - 1 / height)
+    line = Rectangle(
+        corner, *size, fill=False, edgecolor=INK, linewidth=0.36, alpha=0.6, transform=axes.transAxes
+    )
+    line.set_snap(False)  # on the middle of the outermost dots
+    axes.add_patch(line)
 
 
 def outline(axes: Sequence[Axes], marks: Mapping[int, Mark] | None) -> None:
