@@ -141,7 +141,7 @@ def write_sheet(tiles: Sequence[np.ndarray], path: Path, *, columns: int) -> Non
         PILImage.fromarray(sheet).save(temporary, format="WEBP", quality=QUALITY, method=6)
 
 
-def optimized(
+def rendered(
     model: nn.Module,
     layer: str,
     channels: int,
@@ -149,10 +149,10 @@ def optimized(
     folder: Path,
     *,
     steps: int,
-    size: int,
-    progress: bool,
+    size: int = 128,
+    progress: bool = False,
 ) -> list[np.ndarray]:
-    """Render every channel of a layer upwards or downwards; return the pictures as bytes (S, S, 3).
+    """Render every channel of a layer upwards (1) or downwards (-1); return the pictures as bytes (S, S, 3).
 
     The pictures are kept in the folder: a second start renders only what is missing.
     """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from interp.spectrum import BANDS, Engine, Job, Source, Spectrum, Unit, files, h
 
 BINS = 48
 NEIGHBORS = 6
+SIGNS = {1: "plus", -1: "minus"}
 
 
 def build(
@@ -35,6 +37,7 @@ def build(
     tile: int = 112,
     thumbnail: int = 128,
     size: int = 128,
+    optimized: Callable[[str, int], Sequence[np.ndarray]] | None = None,
     engine: Engine = here,
     progress: bool = False,
 ) -> Path:
@@ -57,6 +60,7 @@ def build(
         tile: side of an optimized picture on the site in pixels.
         thumbnail: side of an image on the site in pixels.
         size: side of the images in which weights between layers are measured.
+        optimized: gives the pictures (S, S, 3), as bytes, of all channels for (layer, sign), where they exist already.
         engine: runs the shards of the images.
         progress: whether to show bars.
 
@@ -69,8 +73,10 @@ def build(
     job = Job(model, tuple(names), source, pool=pool, k=k, sample=sample)
     spectrum = run(job, work / "spectrum", engine=engine, progress=progress)
     shown = pictures.show(model, spectrum, source, site / "thumbnails", side=thumbnail, progress=progress)
-    for layer in names:
-        _render_layer(model, layer, len(spectrum.layers[layer]), site, work, steps, tile, progress)
+    render = optimized or _renderer(model, spectrum, work, steps, progress)
+    for layer, sign in itertools.product(names if steps else [], (1, -1)):
+        small = [_resized(each, tile) for each in render(layer, sign)]
+        _write_optimized(small, site, layer, sign)
     tables = _neighbors(model, spectrum, size)
     for layer in names:
         _write(site / "data" / f"{slug(layer)}.js", "layer", _layer(spectrum, layer, shown, tables))
@@ -95,30 +101,23 @@ def slug(layer: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", layer)
 
 
-def _render_layer(
-    model: nn.Module, layer: str, channels: int, site: Path, work: Path, steps: int, tile: int, progress: bool
-) -> None:
-    """Write the sheets of optimized pictures of one layer, upwards and downwards."""
-    if not steps:
-        return
-    for name, sign in (("plus", 1), ("minus", -1)):
-        found = pictures.optimized(
-            model,
-            layer,
-            channels,
-            sign,
-            work / f"{slug(layer)}-{name}",
-            steps=steps,
-            size=128,
-            progress=progress,
-        )
-        small = [
-            np.asarray(PILImage.fromarray(each).resize((tile, tile), PILImage.Resampling.LANCZOS))
-            for each in found
-        ]
-        path = site / "optimized" / f"{slug(layer)}-{name}.webp"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pictures.write_sheet(small, path, columns=columns_of(channels))
+def _renderer(
+    model: nn.Module, spectrum: Spectrum, work: Path, steps: int, progress: bool
+) -> Callable[[str, int], Sequence[np.ndarray]]:
+    """Return a function that renders all channels of a layer, and keeps what is finished."""
+
+    def render(layer: str, sign: int) -> Sequence[np.ndarray]:
+        folder = work / f"{slug(layer)}-{SIGNS[sign]}"
+        channels = len(spectrum.layers[layer])
+        return pictures.rendered(model, layer, channels, sign, folder, steps=steps, progress=progress)
+
+    return render
+
+
+def _write_optimized(tiles: Sequence[np.ndarray], site: Path, layer: str, sign: int) -> None:
+    path = site / "optimized" / f"{slug(layer)}-{SIGNS[sign]}.webp"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures.write_sheet(tiles, path, columns=columns_of(len(tiles)))
 
 
 def _resized(picture: np.ndarray, side: int) -> np.ndarray:
