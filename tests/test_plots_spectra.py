@@ -75,3 +75,13 @@ def test_a_dead_unit_has_a_page_too_and_one_without_images_is_an_error() -> None
 
 def test_numbers_have_three_digits_and_a_true_minus_sign() -> None:
     assert [number(value) for value in (-2.7426, 0.00519, 1234.5, 0.0)] == ["−2.74", "0.00519", "1234", "0"]
+
+
+def test_a_polar_curve_reaches_out_at_its_angle() -> None:
+    curve = torch.zeros(1, 4)
+    curve[0, 1] = 1  # a quarter turn: upwards
+    pixels = plots.polar(curve, ["up"], columns=1, width=200).pixels()[..., 3]
+    head = 2 * 17
+    assert pixels[head + 60, 200] > pixels[head + 340, 200]  # filled above the middle, only a hairline below
+    with pytest.raises(BadInputError, match="none below 0"):
+        plots.polar(-curve, ["up"])

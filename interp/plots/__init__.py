@@ -17,6 +17,7 @@ from interp.plots.charts import bars, confusion, curves, histogram
 from interp.plots.figure import PAGE_WIDTH, TEXT_WIDTH, Figure
 from interp.plots.maps import explained
 from interp.plots.pictures import colorize, heat_row, image_grid, image_row, overlay
+from interp.plots.polar import polar
 from interp.plots.spectra import spectrum_page
 from interp.plots.tables import Table, table
 
@@ -38,6 +39,7 @@ __all__ = [
     "image_row",
     "matrix",
     "overlay",
+    "polar",
     "spectrum_page",
     "table",
 ]

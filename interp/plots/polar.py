@@ -1,0 +1,54 @@
+"""Tuning curves around a circle: how much a channel answers to each angle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from interp.errors import BadInputError
+from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure
+
+
+def polar(
+    curves: Tensor, titles: Sequence[str], *, turns: int = 1, width: float = TEXT_WIDTH, columns: int = 4
+) -> Figure:
+    """Draw curves over angles as closed lines around a middle: the farther out, the larger the value.
+
+    Args:
+        curves: (N, A), not negative: values at A angles evenly over 1 / turns of a circle; each has its own scale.
+        titles: one for each curve.
+        turns: how often the angles repeat in a circle; 2 for orientations, which are the same after half a turn.
+        width: size in CSS pixels.
+        columns: how many curves in a row.
+    """
+    values = curves.detach().cpu().double().numpy()
+    if values.ndim != 2 or len(values) != len(titles) or not np.isfinite(values).all() or (values < 0).any():
+        raise BadInputError(
+            f"Curves (N, A) of finite values, none below 0, and N titles are needed; got {tuple(curves.shape)} and "
+            f"{len(titles)} titles."
+        )
+    side = (width - GAP * (columns - 1)) / columns
+    figure = Figure(width, math.ceil(len(values) / columns) * (side + LINE + 8))
+    for place, (curve, title) in enumerate(zip(values, titles, strict=True)):
+        row, column = divmod(place, columns)
+        left, top = column * (side + GAP), row * (side + LINE + 8)
+        figure.write(left + side / 2, top + LINE - 4, title, ha="center")
+        _draw(figure, np.tile(curve, turns), left, top + LINE, side)
+    return figure
+
+
+def _draw(figure: Figure, curve: np.ndarray, left: float, top: float, side: float) -> None:
+    axes = figure.place(left, top, side, side)
+    axes.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08))
+    circle = np.linspace(0, 2 * np.pi, 181)
+    for radius in (0.5, 1.0):
+        axes.plot(radius * np.cos(circle), radius * np.sin(circle), color=INK, linewidth=0.5, alpha=0.5)
+    for line in (((-1, 1), (0, 0)), ((0, 0), (-1, 1))):
+        axes.plot(*line, color=INK, linewidth=0.5, alpha=0.5)
+    angles = np.linspace(0, 2 * np.pi, len(curve) + 1)
+    radii = np.append(curve, curve[0]) / max(float(curve.max()), 1e-12)
+    axes.fill(radii * np.cos(angles), radii * np.sin(angles), color=COLORS[0], alpha=0.3)
+    axes.plot(radii * np.cos(angles), radii * np.sin(angles), color=COLORS[0], linewidth=1.6)
