@@ -46,6 +46,9 @@ def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
     pictures.settle(app, page)
     _wrap_tables(page)
     _mend_roles(page)
+    _drop_scripts(page)
+    if pagename == app.config.root_doc:
+        _lay_out_contents(page)
     context["description"] = _description(page) if doctree is not None else ""
     if doctree is not None and pagename != app.config.root_doc:
         _dress(app, pagename, page, context)
@@ -72,6 +75,21 @@ def _wrap_tables(page: BeautifulSoup) -> None:
     for table in page.find_all("table"):
         table.wrap(page.new_tag("div", attrs={"class": "table-wrap", "role": "region"}))
         table.parent["aria-label"] = table.caption.get_text(" ", strip=True) if table.caption else "Table"
+
+
+def _lay_out_contents(page: BeautifulSoup) -> None:
+    """Put the parts of the table of contents on the front page side by side."""
+    parts = page.select("div.toctree-wrapper:has(p.caption)")
+    if parts:
+        parts[0].insert_before(page.new_tag("div", attrs={"class": "segments"}))
+        page.select_one("div.segments").extend(parts)
+
+
+def _drop_scripts(page: BeautifulSoup) -> None:
+    """Take away what extensions leave in the text for a kernel that these pages do not start."""
+    for script in page.find_all("script"):
+        if script.find_parent(class_="live") is None:
+            script.decompose()
 
 
 def _mend_roles(page: BeautifulSoup) -> None:
