@@ -133,7 +133,7 @@ def test_the_global_generator_is_left_alone(images: Tensor) -> None:
 def test_transforms_print_as_they_are_written() -> None:
     text = repr((fv.pad(12), fv.warp(rotate=15, scale=(0.85, 1.2), shift=8), fv.noise(0.03)))
     assert text == (
-        "(pad(pixels=12, grey=None), warp(rotate=15, scale=(0.85, 1.2), shift=8), noise(deviation=0.03))"
+        "(pad(pixels=12, gray=None), warp(rotate=15, scale=(0.85, 1.2), shift=8), noise(deviation=0.03))"
     )
     assert eval(text, {"pad": fv.pad, "warp": fv.warp, "noise": fv.noise})[1] == fv.STANDARD[0]
 
