@@ -36,7 +36,7 @@ def _copy(app: Sphinx, error: Exception | None) -> None:
         return
     static = Path(app.outdir, "_static")
     (static / "live").mkdir(parents=True, exist_ok=True)
-    for file in TEMPLATES.glob("*.*"):
+    for file in (*TEMPLATES.glob("*.js"), *TEMPLATES.glob("*.css")):
         (static / "live" / file.name).write_bytes(file.read_bytes())
     _minify([static / "book.js", *(static / "live").glob("*.js")])
 
