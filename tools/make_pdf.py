@@ -32,7 +32,8 @@ def main(source: str = str(ROOT)) -> int:
     folder = root / "_build" / "singlehtml"
     # The builder writes addresses as seen from the folder of the site, whatever the folder of the first page is.
     page = folder / "whole-book.html"
-    shutil.copy(max(folder.glob("*/*.html"), key=lambda file: file.stat().st_size), page)
+    written = max(folder.glob("*/*.html"), key=lambda file: file.stat().st_size).read_text(encoding="utf-8")
+    page.write_text(written.replace('="../_images/', '="_images/'), encoding="utf-8")
     target = root / "_build" / "looking-inside-a-vision-model.pdf"
     _print(page, target)
     print(f"The book on paper: file://{target}")
