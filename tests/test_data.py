@@ -77,7 +77,7 @@ def test_the_wall_is_complete() -> None:
     assert len({entry["file"] for entry in entries}) == len(entries) >= 24
     for entry in entries:
         with Image.open(DATA / "wall" / entry["file"]) as picture:
-            assert picture.size == (make_data.WALL_SIZE, make_data.WALL_SIZE)
+            assert picture.size == (make_data.TILE, make_data.TILE)
         assert (ROOT / "book" / f"{entry['page']}.md").is_file()
     assert {entry["sign"] for entry in entries} == {1, -1}
 

@@ -1,4 +1,4 @@
-"""Compute the renderings in book/_data anew: whole layers as sheets, and the neurons of the wall.
+"""Compute the renderings in book/_data anew: whole layers as sheets, and the wall, which is cut out of them.
 
     python tools/make_data.py [layers] [wall]
 
@@ -28,8 +28,6 @@ WORK = ROOT / ".cache" / "renderings"
 LAYERS = {"blocks.3.2": 80, "blocks.4.2": 112}
 TILE, COLUMNS, STEPS = 128, 16, 96
 QUALITY = 88  # of WebP: what is lost cannot be seen, and a sheet of 112 takes less than 1 MB
-WALL_SIZE, WALL_RATE = 224, 0.05
-WALL_STEPS = (fv.Stage(80, 192), fv.Stage(160, 96), fv.Stage(224, 48))
 
 
 def main() -> None:
@@ -39,13 +37,13 @@ def main() -> None:
     parser.add_argument("what", nargs="*", choices=["layers", "wall"], default=["layers", "wall"])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = zoo.load_model()
     if "layers" in options.what:
+        model = zoo.load_model()
         for layer in LAYERS:
             for sign in (1, -1):
                 make_sheet(model, layer, sign)
     if "wall" in options.what:
-        make_wall(model)
+        make_wall()
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -88,15 +86,24 @@ def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
 # The wall
 
 
-def make_wall(model: nn.Module) -> None:
-    """Render the neurons that wall.json names, large, each into its own file, with a manifest for the page."""
-    tiles = json.loads((DATA / "wall" / "wall.json").read_text(encoding="utf-8"))
-    objectives = [tile["sign"] * fv.channel(tile["layer"], tile["channel"]) for tile in tiles]
-    pictures, scores = rendered(model, objectives, "wall", size=WALL_SIZE, steps=WALL_STEPS, rate=WALL_RATE)
-    for tile, picture, score, objective in zip(tiles, pictures, scores, objectives, strict=True):
-        tile.update(file=f"{fv.file_stem(objective.name)}.webp", score=score)
-        write_picture(picture, DATA / "wall" / tile["file"])
-    write_json(tiles, DATA / "wall" / "manifest.json")
+def make_wall() -> None:
+    """Cut the neurons that wall.json names out of the sheets, each into its own file, with a manifest for the page."""
+    entries = json.loads((DATA / "wall" / "wall.json").read_text(encoding="utf-8"))
+    for entry in entries:
+        name = sheet_name(entry["layer"], entry["sign"])
+        about = json.loads((DATA / "layers" / f"{name}.json").read_text(encoding="utf-8"))
+        entry["file"] = f"{name}-{entry['channel']}.webp"
+        entry["score"] = about["scores"][entry["channel"]]
+        write_picture(tile(name, entry["channel"]), DATA / "wall" / entry["file"])
+    write_json(entries, DATA / "wall" / "manifest.json")
+
+
+def tile(name: str, channel: int) -> Image.Image:
+    """Return one channel's tile of a sheet."""
+    row, column = divmod(channel, COLUMNS)
+    with Image.open(DATA / "layers" / f"{name}.webp") as sheet:
+        left, top = TILE * column, TILE * row
+        return sheet.convert("RGB").crop((left, top, left + TILE, top + TILE))
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -110,12 +117,11 @@ def rendered(
     *,
     size: int,
     steps: Sequence[fv.Stage],
-    rate: float = fv.RATE,
 ) -> tuple[list[Image.Image], list[float]]:
     """Return the pictures and scores of objectives, in their order, by way of a work folder."""
     # Code and network are part of the name, so that a folder is never that of another run.
     work = WORK / f"{name}-{fingerprint('import interp.featurevis.rendering')[:12]}"
-    folder = fv.render_folder(model, objectives, work, size=size, steps=steps, rate=rate, progress=True)
+    folder = fv.render_folder(model, objectives, work, size=size, steps=steps, progress=True)
     entries = [folder.images[one.name] for one in objectives]
     pictures = [image.to_pil(image.load(work / entry["file"])) for entry in entries]
     return pictures, [round(entry["score"], 3) for entry in entries]

@@ -1,6 +1,6 @@
 """Lay the tiles of the wall side by side: the picture of the README, book/_static/wall.webp.
 
-python tools/readme_picture.py [--columns 9] [--tile 160] [--gap 4]
+python tools/readme_picture.py [--columns 9] [--tile 128] [--gap 4]
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--columns", type=int, default=9)
-    parser.add_argument("--tile", type=int, default=160)
+    parser.add_argument("--tile", type=int, default=128)
     parser.add_argument("--gap", type=int, default=4)
     options = parser.parse_args()
     tiles = json.loads((WALL / "manifest.json").read_text(encoding="utf-8"))
