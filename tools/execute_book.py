@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 sys.path.insert(0, str(ROOT))
 
 import executed  # noqa: E402
-from nbclient.exceptions import CellControlSignal, CellExecutionError  # noqa: E402
+from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError  # noqa: E402
 from nbformat import NotebookNode  # noqa: E402
 
 MOST_WORKERS = 8  # each holds torch and a network in memory
@@ -114,6 +114,8 @@ async def _run(job: Job) -> tuple[str, float]:
     start = time.perf_counter()
     try:
         execution = await executed.run(job.notebook, job.path)
+    except DeadKernelError:
+        return "The kernel died; most often the memory ran out. Try BOOK_WORKERS=1.", time.perf_counter() - start
     except FAILURES as error:
         return _without_colors(str(error)) or repr(error), time.perf_counter() - start
     executed.save(job.key, execution)
