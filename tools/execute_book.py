@@ -115,7 +115,10 @@ async def _run(job: Job) -> tuple[str, float]:
     try:
         execution = await executed.run(job.notebook, job.path)
     except DeadKernelError:
-        return "The kernel died; most often the memory ran out. Try BOOK_WORKERS=1.", time.perf_counter() - start
+        return (
+            "The kernel died; most often the memory ran out. Try BOOK_WORKERS=1.",
+            time.perf_counter() - start,
+        )
     except FAILURES as error:
         return _without_colors(str(error)) or repr(error), time.perf_counter() - start
     executed.save(job.key, execution)
