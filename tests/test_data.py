@@ -20,7 +20,6 @@ DATA = ROOT / "book" / "_data"
 sys.path.insert(0, str(ROOT / "tools"))
 
 import make_data  # noqa: E402
-import readme_picture  # noqa: E402
 
 SHEETS = [make_data.sheet_name(layer, sign) for layer in make_data.LAYERS for sign in (1, -1)]
 
@@ -86,11 +85,12 @@ def test_the_files_stay_small() -> None:
     assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 15e6
 
 
-def test_tiles_are_laid_in_rows() -> None:
-    colors = ["red", "lime", "blue", "black", "yellow"]
-    pictures = [Image.new("RGB", (8, 8), color) for color in colors]
-    whole = readme_picture.compose(pictures, columns=3, tile=4, gap=2)
-    assert whole.size == (16, 10)
-    assert whole.getpixel((14, 2))[:3] == (0, 0, 255)
-    assert whole.getpixel((8, 8))[:3] == (255, 255, 0)
-    assert whole.getpixel((5, 2))[3] == 0
+def test_a_tile_comes_from_its_place_in_the_sheet() -> None:
+    _, pictures = tiles("blocks.3.2-minus")
+    for channel in (0, 17, 79):
+        cut = image.from_pil(make_data.tile("blocks.3.2-minus", channel))
+        assert torch.equal(cut[0], pictures[channel])
+    colors = ["red", "lime", "blue"] * 6
+    whole = make_data.sheet([Image.new("RGB", (2, 2), color) for color in colors])
+    assert whole.size == (32, 4)
+    assert whole.getpixel((3, 3)) == (0, 0, 255)  # the eighteenth picture

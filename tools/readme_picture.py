@@ -1,48 +1,48 @@
-"""Lay the tiles of the wall side by side: the picture of the README, book/_static/wall.webp.
+"""Make the picture at the top of the README: what 36 channels want to see, from shallow to deep.
 
-python tools/readme_picture.py [--columns 9] [--tile 128] [--gap 4]
+    python tools/readme_picture.py
+
+About a minute on one core. The channels were chosen by eye among sixteen evenly spaced ones of each layer.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
+import torch
 from PIL import Image
 
-from interp import image
+from interp import featurevis, image, zoo
 
-ROOT = Path(__file__).resolve().parents[1]
-WALL = ROOT / "book" / "_data" / "wall"
-TARGET = ROOT / "book" / "_static" / "wall.webp"
-
-
-def compose(pictures: list[Image.Image], *, columns: int, tile: int, gap: int) -> Image.Image:
-    """Return the pictures in rows; what lies between them is transparent, for light and dark pages."""
-    rows = -(-len(pictures) // columns)
-    step = tile + gap
-    out = Image.new("RGBA", (columns * step - gap, rows * step - gap), (0, 0, 0, 0))
-    for place, picture in enumerate(pictures):
-        row, column = divmod(place, columns)
-        out.paste(picture.resize((tile, tile), Image.Resampling.LANCZOS), (column * step, row * step))
-    return out
+TARGET = Path(__file__).resolve().parents[1] / "book" / "_data" / "wall.webp"
+ROWS = [
+    {"blocks.1.1": [8, 12, 14, 18, 22, 2], "blocks.2.1": [1, 11, 13, 26, 28, 36]},
+    {"blocks.3.2": [11, 27, 37, 42, 57, 63, 78, 47], "blocks.4.2": [52, 74, 95, 45]},
+    {"blocks.4.2": [23, 59, 103, 16, 66], "blocks.5.3": [64, 89, 51, 190, 127, 26, 14]},
+]
+SIDE, GAP = 128, 6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--columns", type=int, default=9)
-    parser.add_argument("--tile", type=int, default=128)
-    parser.add_argument("--gap", type=int, default=4)
-    options = parser.parse_args()
-    tiles = json.loads((WALL / "manifest.json").read_text(encoding="utf-8"))
-    pictures = [Image.open(WALL / tile["file"]).convert("RGB") for tile in tiles]
-    whole = compose(pictures, columns=options.columns, tile=options.tile, gap=options.gap)
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    """Render all channels and lay them out in rows."""
+    model = zoo.load_model()
+    columns = sum(map(len, ROWS[0].values()))
+    width, height = (count * (SIDE + GAP) - GAP for count in (columns, len(ROWS)))
+    wall = Image.new("RGB", (width, height), "white")
+    for top, row in enumerate(ROWS):
+        for left, picture in enumerate(rendered(model, row)):
+            wall.paste(image.to_pil(picture[None]), (left * (SIDE + GAP), top * (SIDE + GAP)))
     with image.replacing(TARGET) as temporary:
-        whole.save(temporary, format="webp", quality=88, method=6)
+        wall.save(temporary, format="WEBP", quality=90, method=6)
+
+
+def rendered(model: torch.nn.Module, row: dict[str, list[int]]) -> torch.Tensor:
+    """Return the pictures (N, 3, SIDE, SIDE) of a row's channels."""
+    parts = []
+    for layer, channels in row.items():
+        objectives = [featurevis.channel(layer, channel) for channel in channels]
+        parts += [one.images for one in featurevis.render_many(model, objectives, size=SIDE, progress=True)]
+    return torch.cat(parts)
 
 
 if __name__ == "__main__":
