@@ -22,7 +22,7 @@ WNIDS = sorted(datasets.Imagenette._WNID_TO_CLASS)
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return a folder with two grey images a class in training and one in validation; the grey tells the class."""
+    """Return a folder with two gray images a class in training and one in validation; the gray tells the class."""
     for split, count in (("train", 2), ("val", 1)):
         for label, wnid in enumerate(WNIDS):
             folder = tmp_path / "imagenette2-160" / split / wnid

@@ -1,4 +1,4 @@
-"""The photographs: by name, in the image convention, with a licence, without importing what carries them."""
+"""The photographs: by name, in the image convention, with a license, without importing what carries them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_photograph_is_the_file_inside_its_package(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", photographs.photograph_names())
-def test_every_photograph_has_an_origin_and_a_licence(name: str) -> None:
+def test_every_photograph_has_an_origin_and_a_license(name: str) -> None:
     origin = photographs.photograph_origin(name)
     assert origin.name == name
     assert origin.author
@@ -56,10 +56,10 @@ def test_examples_are_the_middle_squares() -> None:
     cat = image.resize(photographs.photograph("cat"), (96, round(451 * 96 / 300)))
     left = (cat.shape[-1] - 96) // 2
     assert torch.equal(batch[0], cat[0, :, :, left : left + 96])
-    assert torch.equal(batch[1, 0], batch[1, 1])  # a grey texture in three equal channels
+    assert torch.equal(batch[1, 0], batch[1, 1])  # a gray texture in three equal channels
 
 
-def test_examples_without_names_are_the_seven_in_colour() -> None:
+def test_examples_without_names_are_the_seven_in_color() -> None:
     assert photographs.example_images(size=32).shape == (7, 3, 32, 32)
 
 

@@ -109,7 +109,7 @@ def test_the_larger_scene_is_the_same_scene() -> None:
 
 
 def test_scenes_are_those_that_they_were() -> None:
-    """Objects and places are exact; colours may differ by rounding in other versions of the image libraries."""
+    """Objects and places are exact; colors may differ by rounding in other versions of the image libraries."""
     scenes = Scenes("train", 64, second=1.0)
     found = [(scenes[i].main.cutout.name, scenes[i].second.cutout.name) for i in range(6)]  # type: ignore[union-attr]
     assert found == NAMES
@@ -126,7 +126,7 @@ def test_the_random_bits_are_those_of_pcg64() -> None:
 
 
 def test_the_mask_says_where_the_object_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same scene with other objects' colours differs inside the masks only."""
+    """The same scene with other objects' colors differs inside the masks only."""
     scenes = Scenes("train", 64, second=1.0)
     before = [scenes[index] for index in range(10)]
     monkeypatch.setattr(module, "picture_of", _painted_magenta)

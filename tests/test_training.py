@@ -204,7 +204,7 @@ IMAGES, LABELS = torch.rand(4, 3, 8, 8), torch.arange(4) % 3
         (iter([(IMAGES, LABELS)]), {}, "a generator would be used up"),
         ([(IMAGES * 255, LABELS)], {}, "Divide bytes by 255"),
         ([(IMAGES - 0.5, LABELS)], {}, "normalized already"),
-        ([(IMAGES[:, :1], LABELS)], {}, "For grey"),
+        ([(IMAGES[:, :1], LABELS)], {}, "For gr[ea]y"),
         ([(IMAGES, LABELS.float())], {}, "One whole number an image"),
         ([(IMAGES, LABELS[:2])], {}, "One whole number an image"),
         ([(IMAGES, LABELS - 1)], {}, "from -1 to 1"),

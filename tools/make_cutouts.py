@@ -19,7 +19,7 @@ from interp import image
 from interp.zoo.cutouts import FOLDER, read_list
 
 LONGEST = 160  # pixels
-QUALITY = 82  # of WebP's lossy colours; the transparency is stored without loss
+QUALITY = 82  # of WebP's lossy colors; the transparency is stored without loss
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Photographs inside the wheels of scikit-image and scikit-learn, by name, with origins and licences."""
+"""Photographs inside the wheels of scikit-image and scikit-learn, by name, with origins and licenses."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _ORIGINS = (
     Origin(
         "motorcycle", "scikit-image", "motorcycle_left.png", "a motorcycle in a workshop",
         "D. Scharstein and others, Middlebury stereo datasets, 2014",
-        "published for research by Middlebury College; scikit-image distributes it without stating a licence",
+        "published for research by Middlebury College; scikit-image distributes it without stating a license",
         "http://vision.middlebury.edu/stereo/data/scenes2014/",
     ),
     Origin(
@@ -104,12 +104,12 @@ _SHOWN = ("cat", "coffee", "astronaut", "rocket", "motorcycle", "china", "flower
 
 
 def photograph_names() -> tuple[str, ...]:
-    """Return the names of the photographs; the last three are grey textures: "brick", "grass", "gravel"."""
+    """Return the names of the photographs; the last three are gray textures: "brick", "grass", "gravel"."""
     return tuple(_BY_NAME)
 
 
 def photograph_origin(name: str) -> Origin:
-    """Return where a photograph comes from: package, author, licence, address.
+    """Return where a photograph comes from: package, author, license, address.
 
     Raises:
         UnknownNameError: there is no photograph of that name.
@@ -121,7 +121,7 @@ def photograph_origin(name: str) -> Origin:
 
 
 def photograph(name: str) -> Tensor:
-    """Return one photograph at its full size, (1, 3, H, W) in [0, 1]; a grey one has three equal channels.
+    """Return one photograph at its full size, (1, 3, H, W) in [0, 1]; a gray one has three equal channels.
 
     Args:
         name: one of `photograph_names()`, or the alias "espresso" for "coffee".
@@ -147,7 +147,7 @@ def example_images(*names: str, size: int = 224) -> Tensor:
     """Return the middle squares of photographs as one batch, (N, 3, size, size) in [0, 1].
 
     Args:
-        names: as for `photograph`; none gives the seven colour photographs that the book uses most.
+        names: as for `photograph`; none gives the seven color photographs that the book uses most.
         size: the side in pixels; the shorter side of each photograph is resized to it.
 
     Raises:

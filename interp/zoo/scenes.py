@@ -290,7 +290,7 @@ def _inside(centre: float, side: int, size: int) -> int:
 
 
 def _light(canvas: Picture, dice: Iterator[float]) -> Tensor:
-    """Return the picture (3, H, W) under a light of random strength and colour."""
+    """Return the picture (3, H, W) under a light of random strength and color."""
     strength = _between(dice, 0.8, 1.1)
     gains = [strength * _between(dice, 0.92, 1.08) for _ in range(3)]
     lit = canvas.point([min(255, round(value * gain)) for gain in gains for value in range(256)])
