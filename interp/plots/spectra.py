@@ -156,10 +156,10 @@ def _height(columns: Sequence[_Column], side: int) -> int:
 
 
 def _draw_column(figure: Figure, column: _Column, left: float, top: float, side: int) -> None:
-    figure.write(left, top + LINE - 4, column.title, color=column.color, fontweight="semibold")
+    figure.write(left, top + LINE - 4, column.title, color=column.color)
     figure.write(left, top + 2 * LINE - 5, column.subtitle, size=SMALL)
     top += 2 * LINE + 4
-    per_row = 1 if len(column.pictures) == 1 else GRID
+    per_row = 1 if len(column.pictures) == 1 and not column.notes else GRID
     tile = (side - BETWEEN * (per_row - 1)) / per_row
     for place, picture in enumerate(column.pictures):
         row, index = divmod(place, per_row)
