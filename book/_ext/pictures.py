@@ -12,10 +12,12 @@ SHARP = 150  # dots per inch from which a PNG counts as made at two pixels a poi
 
 
 def settle(app: Sphinx, page: BeautifulSoup) -> None:
-    """Give every picture of the page its size and a link to its file, and load all but the first lazily."""
-    for number, picture in enumerate(page.find_all("img")):
-        if number:
-            picture["loading"] = "lazy"
+    """Give every picture of the page its size and a link to its file, and load it once it comes near the screen.
+
+    The first one too: at two pixels a point a grid of renderings takes megabytes, and the text should not wait for it.
+    """
+    for picture in page.find_all("img"):
+        picture["loading"] = "lazy"
         picture["decoding"] = "async"
         _set_size(app, picture)
     for picture in page.select("figure img, .output img"):
