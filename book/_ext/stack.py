@@ -13,6 +13,9 @@ from sphinxcontrib import katex
 
 def setup(app: Sphinx) -> dict[str, Any]:
     katex.NODEJS_BINARY = node()
+    katex.STARTUP_TIMEOUT = 60.0  # seconds; a busy machine can take more than the usual 5
+    # The start over a socket file connects before node listens and then gives up; the one over a port tries again.
+    katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
