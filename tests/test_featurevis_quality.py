@@ -164,7 +164,7 @@ def test_the_reported_score_is_that_of_a_plain_forward(
             self.model = model
 
         def forward(self, images: Tensor) -> Tensor:
-            return self.model(images * 0.95)  # a wrong preprocessing
+            return self.model(images * 0.9)  # a wrong preprocessing
 
     wrong = [
         (hooks.activations(Unnormalized(), one.images, f"model.{layer}")[:, index].mean() / one.score - 1)
