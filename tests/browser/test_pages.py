@@ -22,7 +22,11 @@ SCROLL = """async () => {
     await new Promise((done) => setTimeout(done, 20));
   }
   scrollTo(0, 0);
-  await Promise.all([...document.images].map((picture) => picture.complete || picture.decode().catch(() => 0)));
+  // A lazy picture that was passed too quickly would never load, and waiting for it would never end.
+  for (const picture of document.images) picture.loading = 'eager';
+  const late = new Promise((_, fail) => setTimeout(() => fail(new Error('a picture did not load in 30 s')), 30000));
+  const loaded = (picture) => picture.complete || picture.decode().catch(() => 0);
+  await Promise.race([Promise.all([...document.images].map(loaded)), late]);
 }"""
 SIDEWAYS = """() => {
   const wide = document.documentElement.scrollWidth;
