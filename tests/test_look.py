@@ -63,7 +63,7 @@ def test_launch_links_open_the_generated_notebook(address: str) -> None:
 def test_the_install_cell_takes_the_wheel_of_the_site_and_no_pins() -> None:
     code = install_cell.source("https://book.example")
     compile(TransformerManager().transform_cell(code), "cell", "exec")
-    assert f'interp[examples,plots] @ https://book.example/{install_cell.wheel()}"' in code
+    assert f'interp[examples,plots,models] @ https://book.example/{install_cell.wheel()}"' in code
     assert "==" not in code
     assert "torch" not in code
 
@@ -88,7 +88,7 @@ def test_the_branch_holds_notebooks_without_outputs(tmp_path: Path) -> None:
     written = nbformat.read(tmp_path / "out" / "book" / "one.ipynb", as_version=4)
     assert [cell.source for cell in written.cells] == ["# One", "1 + 1"]
     assert written.cells[1].outputs == []
-    assert "torch" in (tmp_path / "out" / ".binder" / "requirements.txt").read_text(encoding="utf-8")
+    assert "interp[" in (tmp_path / "out" / ".binder" / "requirements.txt").read_text(encoding="utf-8")
 
 
 def test_no_notebooks_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,6 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import install_cell  # noqa: E402
 import launch  # noqa: E402
 
-CPU_TORCH = "--extra-index-url https://download.pytorch.org/whl/cpu\ntorch\n"
 README = """# Notebooks of *Looking inside a vision model*
 
 Generated when the book is published; changes made here are lost. The sources are the chapters on the main branch.
@@ -65,9 +64,9 @@ def site() -> str:
 
 
 def requirements(address: str) -> str:
-    """Return what Binder installs: torch for its CPUs, and the wheel that stands beside the pages."""
+    """Return what Binder installs: the wheel that stands beside the pages, with what it needs."""
     package = f"interp[{install_cell.EXTRAS}]"
-    return CPU_TORCH + (
+    return (
         f"{package} @ {address}/{install_cell.wheel()}\n" if address else f"# {package}: no address is set\n"
     )
 
