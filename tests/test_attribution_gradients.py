@@ -311,7 +311,7 @@ BAD_IMAGES = {
     "no tensor": ([[1.0]], "tensor"),
     "bytes": (torch.zeros(1, 3, 12, 10, dtype=torch.uint8), "floating point"),
     "one image": (torch.zeros(3, 12, 10), r"images\[None\]"),
-    "grey": (torch.zeros(1, 1, 12, 10), "grey"),
+    "gray": (torch.zeros(1, 1, 12, 10), "gray"),
     "two channels": (torch.zeros(1, 2, 12, 10), "shape"),
     "RGBA": (torch.zeros(1, 4, 12, 10), "RGBA"),
     "channels last": (torch.zeros(1, 12, 10, 3), "permute"),

@@ -52,9 +52,9 @@ def test_the_ends_are_the_image_and_the_baseline() -> None:
     curve = attribution.deletion(model, pictures, 1, heat, steps=3)
     with torch.no_grad():
         whole = model(pictures).softmax(dim=1)[:, 1]
-        grey = model(torch.full_like(pictures, 0.5)).softmax(dim=1)[:, 1]
+        gray = model(torch.full_like(pictures, 0.5)).softmax(dim=1)[:, 1]
     torch.testing.assert_close(curve.scores[:, 0], whole)
-    torch.testing.assert_close(curve.scores[:, -1], grey)
+    torch.testing.assert_close(curve.scores[:, -1], gray)
 
 
 def test_the_hottest_pixels_go_first() -> None:

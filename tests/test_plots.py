@@ -283,7 +283,7 @@ def test_one_photograph_serves_many_maps() -> None:
     assert len(plots.overlay(random(1, 3, 70, 70), random(3, 7, 7)).axes) == 3
 
 
-def test_a_kernel_of_zeros_is_middle_grey_and_white() -> None:
+def test_a_kernel_of_zeros_is_middle_gray_and_white() -> None:
     color, single = torch.zeros(1, 3, 3, 3), torch.zeros(1, 1, 3, 3)
     color[0, 0, 0, 0] = single[0, 0, 0, 0] = 1
     assert tuple(plots.filters(color).pixels()[-20, -20]) == (128, 128, 128, 255)

@@ -30,7 +30,7 @@ def png(value: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def parquet_files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Return two files of four and three images whose grey is ten times their number; the sixth is broken."""
+    """Return two files of four and three images whose gray is ten times their number; the sixth is broken."""
     folder = tmp_path_factory.mktemp("parquet")
     features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["even", "odd"]))
     files = []
@@ -59,7 +59,7 @@ def tar_files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return files
 
 
-def grey(tensor: torch.Tensor) -> int:
+def gray(tensor: torch.Tensor) -> int:
     return int(image.to_numpy(tensor)[0, 0, 0, 0])
 
 
@@ -71,14 +71,14 @@ def test_parquet_files_have_stable_ids_labels_and_a_list_of_what_is_broken(parqu
     labels = [label for batch in stream for label in batch.labels]
     assert ids == [0, 1, 2, 3, 10, 12]
     assert labels == ["even", "odd", "even", "odd", "even", "even"]
-    assert [grey(picture[None]) for batch in stream for picture in batch.images] == [0, 10, 20, 30, 40, 60]
+    assert [gray(picture[None]) for batch in stream for picture in batch.images] == [0, 10, 20, 30, 40, 60]
     spectrum = track(tiny(), ["deep"], batches(source), k=3)
     assert [each.id for each in spectrum.broken] == [11]
 
 
 def test_the_second_pass_finds_images_again_by_their_ids(parquet_files: list[str]) -> None:
     source = hub.parquet(parquet_files, size=16, rows=10)
-    assert [(entry.id, grey(entry.load())) for entry in source.find([12, 3, 1])] == [
+    assert [(entry.id, gray(entry.load())) for entry in source.find([12, 3, 1])] == [
         (1, 10),
         (3, 30),
         (12, 60),
@@ -90,7 +90,7 @@ def test_webdataset_archives_are_read(tar_files: list[str]) -> None:
     stream = list(batches(source, size=8))
     assert stream[0].ids.tolist() == [0, 1, 2, 10, 11]
     assert stream[0].labels == ("0", "1", "2", "3", "4")
-    assert [grey(picture[None]) for picture in stream[0].images] == [0, 10, 20, 30, 40]
+    assert [gray(picture[None]) for picture in stream[0].images] == [0, 10, 20, 30, 40]
     assert next(source.entries(1)).name == "picture3"
 
 

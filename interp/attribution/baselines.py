@@ -21,7 +21,7 @@ def fill(images: Tensor, baseline: Baseline) -> Tensor:
 
     Args:
         images: (N, 3, H, W) in [0, 1].
-        baseline: a brightness in [0, 1] (0 black, 0.5 grey), "blur", or a tensor that broadcasts to the images.
+        baseline: a brightness in [0, 1] (0 black, 0.5 gray), "blur", or a tensor that broadcasts to the images.
 
     Raises:
         BadInputError: the baseline is something else.

@@ -23,7 +23,7 @@ Source = str | os.PathLike[str] | IO[bytes] | PILImage.Image
 def load(source: Source, size: Size | None = None) -> Tensor:
     """Read one image as a tensor (1, 3, H, W) in [0, 1].
 
-    Orientation in EXIF is applied, palettes and grey are made RGB, 16 bits are scaled, and transparency is laid on
+    Orientation in EXIF is applied, palettes and gray are made RGB, 16 bits are scaled, and transparency is laid on
     white. An animation gives its first frame.
 
     Args:
@@ -118,7 +118,7 @@ def _rgb_on_white(picture: PILImage.Image) -> PILImage.Image:
 
 
 def _from_deep_gray(picture: PILImage.Image, top: float) -> Tensor:
-    """Scale 16-bit or floating-point grey to [0, 1]; Pillow's own conversion would clip it to white."""
+    """Scale 16-bit or floating-point gray to [0, 1]; Pillow's own conversion would clip it to white."""
     values = np.asarray(picture).astype(np.float32) / np.float32(top)
     return torch.from_numpy(values).expand(1, 3, *values.shape).contiguous()
 
@@ -131,7 +131,7 @@ def _deep_top(picture: PILImage.Image) -> float:
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     if low < 0 or high > 65535:
         raise BadInputError(
-            f"Grey values of the mode {picture.mode} have to be in [0, 65535]; these are in [{low:.4g}, {high:.4g}]. "
+            f"Gray values of the mode {picture.mode} have to be in [0, 65535]; these are in [{low:.4g}, {high:.4g}]. "
             "Scale them first."
         )
     if (

@@ -66,7 +66,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     elif len(shape) == 4 and shape[3] == 3:
         advice = "The channels come last: images.permute(0, 3, 1, 2)."
     elif len(shape) == 4 and shape[1] == 1:
-        advice = "For grey: images.expand(-1, 3, -1, -1)."
+        advice = "For gray: images.expand(-1, 3, -1, -1)."
     elif len(shape) == 4 and shape[1] == 4:
         advice = "For RGBA: images[:, :3], or image.load, which lays transparency on white."
     raise BadInputError(f"Images have to have the shape (N, 3, H, W); these have {shape}. {advice}")

@@ -19,7 +19,7 @@ from interp.spectrum import Source, Spectrum
 from interp.spectrum.patches import Field, receptive_field, window
 
 SHEET = 100  # thumbnails on a sheet, ten by ten
-QUALITY = 78  # of WebP: at this size no artefact is seen
+QUALITY = 78  # of WebP: at this size no artifact is seen
 Window = tuple[float, float, float]  # left, top, side as shares of the shown square
 
 

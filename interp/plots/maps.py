@@ -31,7 +31,7 @@ def explained(
         over: lay the maps over the photograph instead of showing it first; what is below 0 is then drawn as 0.
         columns: how many tiles in a row; all that belong to one photograph if None.
         row_titles: one for each row, written at its left.
-        percentile: the percentile of the absolute values that gets the strongest colour.
+        percentile: the percentile of the absolute values that gets the strongest color.
         width: the width to fill, in CSS pixels.
 
     Raises:

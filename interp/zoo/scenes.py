@@ -256,13 +256,13 @@ def _compose(canvas: Picture, cutouts: Sequence[CutOut], dice: Iterator[float]) 
 
 
 def _main_place(dice: Iterator[float]) -> tuple[float, float, float]:
-    """Return length and centre (x, y) of the main object, as fractions of the side."""
+    """Return length and center (x, y) of the main object, as fractions of the side."""
     length = _between(dice, 0.65, 0.95)
     return length, _between(dice, length / 2, 1 - length / 2), _between(dice, length / 2, 1 - length / 2)
 
 
 def _second_place(dice: Iterator[float], main: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Return the same for the second object: in the corner that is farthest from the main one's centre."""
+    """Return the same for the second object: in the corner that is farthest from the main one's center."""
     length = _between(dice, 0.25, 0.4)
     inset = _between(dice, length / 2, 0.6 * length)
     return length, inset if main[1] > 0.5 else 1 - inset, inset if main[2] > 0.5 else 1 - inset
@@ -284,9 +284,9 @@ def _layer(cutout: CutOut, size: int, place: tuple[float, float, float], dice: I
     return layer
 
 
-def _inside(centre: float, side: int, size: int) -> int:
+def _inside(center: float, side: int, size: int) -> int:
     """Return where an object begins, moved so that turning it has not pushed it over the border."""
-    return max(0, min(round(centre - side / 2), size - side))
+    return max(0, min(round(center - side / 2), size - side))
 
 
 def _light(canvas: Picture, dice: Iterator[float]) -> Tensor:
