@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from interp import image
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
@@ -128,6 +129,7 @@ def prepare(job: Job, folder: Path) -> None:
     """Make the folder and its manifest, or check that the manifest is this job's."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        image.remove_leftovers(folder)
     except OSError as error:
         raise files.unwritable(folder, error) from error
     path = folder / MANIFEST
@@ -159,14 +161,13 @@ def gather(folder: Path, *, partial: bool = False) -> Spectrum:
 
 def worker(job: Job, folder: Path) -> Callable[[int], int]:
     """Return a function that computes one shard and writes its file; it prepares the network once."""
+    image.remove_leftovers(folder)  # of a process whose place this one takes
     model = copy.deepcopy(job.model).to(job.device)  # what was passed in stays where it is
     score = scorer(model, job.layers, pool=job.pool, fold=job.fold)
 
     def work(shard: int) -> int:
-        path = job.file(folder, shard)
-        for left in folder.glob(f".{path.name}.*.part"):
-            left.unlink(missing_ok=True)  # of a process that was killed while it wrote
-        files.save(_computed(job, shard, score), path, about={"key": job.key, "shard": shard})
+        about = {"key": job.key, "shard": shard}
+        files.save(_computed(job, shard, score), job.file(folder, shard), about=about)
         return shard
 
     return work
