@@ -26,18 +26,23 @@ BATCH_NORM_EPSILON = 1e-3  # TensorFlow's default, torch's is 1e-5
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow does it: the output has ceil(input / stride) positions."""
+    """A convolution padded as TensorFlow does it: the output has ceil(input / stride) positions.
+
+    An odd number of padded pixels leaves one more at the right and at the bottom. Copying the image for its sake costs
+    a third of a rendering's time, so the kernel gets a row and a column of zeros instead, and the padding is the same
+    on all sides.
+    """
 
     def forward(self, images: Tensor) -> Tensor:
-        height = self._padding(images.shape[-2], self.kernel_size[0], self.stride[0])
-        width = self._padding(images.shape[-1], self.kernel_size[1], self.stride[1])
-        return super().forward(F.pad(images, (*width, *height)))
+        rows, columns = (self._padded(images.shape[place], place - 2) for place in (2, 3))
+        weight = F.pad(self.weight, (columns % 2, 0, rows % 2, 0))
+        padding = (-(-rows // 2), -(-columns // 2))
+        return F.conv2d(images, weight, self.bias, self.stride, padding, groups=self.groups)
 
-    @staticmethod
-    def _padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
-        # The odd pixel goes to the right and to the bottom.
-        total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-        return total // 2, total - total // 2
+    def _padded(self, side: int, place: int) -> int:
+        """Return how many pixels TensorFlow adds along one side in all."""
+        stride, kernel = self.stride[place], self.kernel_size[place]
+        return max((-(-side // stride) - 1) * stride + kernel - side, 0)
 
 
 def conv(inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
