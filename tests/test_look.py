@@ -6,15 +6,19 @@ import base64
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import nbformat
 import pytest
+import torch
 from bs4 import BeautifulSoup
 from IPython.core.inputtransformer2 import TransformerManager
 from PIL import Image as PILImage
+
+from interp import plots
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
@@ -24,6 +28,7 @@ import install_cell  # noqa: E402
 import launch  # noqa: E402
 import live_figures  # noqa: E402
 import look  # noqa: E402
+import narrow  # noqa: E402
 import pictures  # noqa: E402
 import wall  # noqa: E402
 
@@ -156,6 +161,71 @@ def test_a_wide_table_scrolls_by_itself() -> None:
     look._wrap_tables(page)
     assert page.table.parent["class"] == ["table-wrap"]
     assert page.table.parent["aria-label"] == "Times"
+
+
+# ---- pictures on a phone
+
+
+def _drawn(figure: plots.Figure) -> PILImage.Image:
+    return PILImage.open(io.BytesIO(figure.png()))
+
+
+def test_a_row_of_pictures_can_be_cut_between_them() -> None:
+    opened = _drawn(plots.image_row(torch.rand(4, 3, 64, 64), ["one", "two", "three", "a longer title"]))
+    parts = narrow.pieces(opened)
+    assert len(parts) == 4
+    assert (parts[0][0], parts[-1][1]) == (0, opened.width)
+    assert {right - left for left, right in parts} == {2 * (704 - 30) // 4}
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        pytest.param(lambda: plots.image_grid(torch.rand(8, 3, 64, 64), columns=4), id="grid"),
+        pytest.param(
+            lambda: plots.curves({"a": [1.0, 2, 3], "b": [3.0, 2, 1]}, xlabel="x", ylabel="y"), id="curves"
+        ),
+        pytest.param(lambda: plots.bars({"one": 1.0, "two": 2.0}), id="bars"),
+        pytest.param(lambda: plots.image_row(torch.rand(1, 3, 64, 64)), id="one picture"),
+        pytest.param(
+            lambda: plots.image_row([torch.rand(1, 3, 64, 32), torch.rand(1, 3, 64, 96)]), id="unequal"
+        ),
+    ],
+)
+def test_what_belongs_together_is_not_cut(figure: Callable[[], plots.Figure]) -> None:
+    assert narrow.pieces(_drawn(figure())) == []
+
+
+def test_a_photograph_has_no_ground_to_cut_at() -> None:
+    assert narrow.pieces(PILImage.new("RGB", (1408, 300))) == []
+
+
+def _laid_out(figure: plots.Figure) -> BeautifulSoup:
+    page = _page(
+        '<figure><a class="image-reference" href="a.png"><img src="a.png" alt="Some words"></a></figure>'
+    )
+    page.img.attrs |= {
+        "width": str(figure.width),
+        "height": str(figure.height),
+        "loading": "lazy",
+        "decoding": "async",
+    }
+    narrow.lay_out(page, page.a, _drawn(figure))
+    return page
+
+
+def test_the_pieces_of_a_row_are_one_file_with_one_text() -> None:
+    page = _laid_out(plots.image_row(torch.rand(4, 3, 64, 64)))
+    windows = page.select(".wraps > .pieces > span > img")
+    assert [picture["src"] for picture in windows] == ["a.png"] * 4
+    assert [picture["alt"] for picture in windows] == ["Some words", "", "", ""]
+    # Four tiles of 168.5 pixels in 704: the file is 704 / 168.5 windows wide, and the second one begins at 178.5.
+    assert windows[1]["style"] == "width: 417.804%; margin-left: -105.935%"
+
+
+def test_what_cannot_be_cut_scrolls_at_a_readable_size() -> None:
+    page = _laid_out(plots.bars({"one": 1.0, "two": 2.0}))
+    assert page.select_one("figure > .pan > .pan-view > a > img")["style"] == "--least: 549px;"
 
 
 # ---- the wall on the front page

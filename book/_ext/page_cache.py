@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
     myst_nb.sphinx_.create_client = PageClient
     app.connect("env-get-outdated", outdated)
     app.connect("doctree-read", note_key)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"env_version": _extensions(), "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _extensions() -> int:
+    """Return a number for the sources of all extensions: Sphinx reads every page again when it changes."""
+    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return zlib.crc32(sources)
 
 
 class PageClient(NotebookClientBase):

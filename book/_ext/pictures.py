@@ -1,9 +1,10 @@
-"""Pictures on the pages: lazy, at the size they were made for, and never without words."""
+"""Pictures on the pages: lazy, at the size they were made for, readable on a phone, and never without words."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import narrow
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 from sphinx.application import Sphinx
@@ -22,7 +23,19 @@ def settle(app: Sphinx, page: BeautifulSoup) -> None:
         _set_size(app, picture)
     for picture in page.select("figure img, .output img"):
         if picture.find_parent(["a", "button"]) is None and picture.find_parent(class_="live") is None:
-            picture.wrap(page.new_tag("a", attrs={"class": "image-reference", "href": picture["src"]}))
+            picture.wrap(page.new_tag("a", attrs={"class": ["image-reference"], "href": picture["src"]}))
+    for link in page.select("a.image-reference:has(> img)"):
+        _lay_out_for_phones(app, page, link)
+
+
+def _lay_out_for_phones(app: Sphinx, page: BeautifulSoup, link: Tag) -> None:
+    """Only what is drawn at two pixels a point has labels that could become too small."""
+    file = _file(app, str(link.img.get("src", "")))
+    if file is None or file.suffix == ".svg" or not link.img.has_attr("width"):
+        return
+    with Image.open(file) as opened:
+        if _scale(opened) == 2:
+            narrow.lay_out(page, link, opened)
 
 
 def _set_size(app: Sphinx, picture: Tag) -> None:
@@ -32,8 +45,12 @@ def _set_size(app: Sphinx, picture: Tag) -> None:
         return
     with Image.open(file) as opened:
         width, height = opened.size
-        scale = 2 if min(opened.info.get("dpi", (72, 72))) >= SHARP else 1
+        scale = _scale(opened)
     picture["width"], picture["height"] = str(round(width / scale)), str(round(height / scale))
+
+
+def _scale(opened: Image.Image) -> int:
+    return 2 if min(opened.info.get("dpi", (72, 72))) >= SHARP else 1
 
 
 def _file(app: Sphinx, source: str) -> Path | None:

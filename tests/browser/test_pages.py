@@ -35,6 +35,11 @@ SIDEWAYS = """() => {
     node.getBoundingClientRect().right > innerWidth + 1 && !node.closest('pre, .table-wrap, .math, .katex-display'));
   return [wide, ...over.slice(0, 3).map((node) => node.tagName + '.' + node.className)];
 }"""
+# What is drawn at two pixels a point carries labels; how large it is shown, as a share of the size it was made for.
+SHRUNK = """() => [...document.querySelectorAll('figure img:not(.live img)')]
+  .filter((picture) => picture.offsetWidth && picture.naturalWidth >= 2 * picture.getAttribute('width') - 2)
+  .map((picture) => [picture.offsetWidth / picture.getAttribute('width'), picture.alt || picture.src])
+  .filter(([share]) => share < 0.7)"""
 BROKEN = "() => [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.getAttribute('src'))"
 ALTS = """() => [...document.images].map((picture) =>
   [picture.getAttribute('alt'), picture.getAttribute('src').slice(0, 60), !!picture.closest('a,[role=application]')])"""
@@ -46,12 +51,14 @@ AXE_RUN = """async () => (await axe.run(document, {resultTypes: ['violations']})
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_page_is_whole(server: str, open_page: OpenPage, page_name: str, theme: str) -> None:
     """On a desk, a tablet and a phone: no request leaves the site, no script complains, nothing is wider than the
-    screen, no picture is missing, every picture has words, and axe-core finds nothing serious."""
+    screen, no drawing shrinks until its labels cannot be read, no picture is missing, every picture has words, and
+    axe-core finds nothing serious."""
     with open_page(f"{server}/{page_name}", width=WIDTHS[0], theme=theme) as page:
         page.evaluate(SCROLL)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             assert (width, page.evaluate(SIDEWAYS)) == (width, None)
+            assert (width, page.evaluate(SHRUNK)) == (width, [])
             if AXE_AT[theme] == width:
                 assert _axe(page) == []
         assert page.evaluate(BROKEN) == []

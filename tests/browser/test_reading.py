@@ -69,7 +69,7 @@ def test_a_figure_number_shows_its_figure(site: Path, open_page: OpenPage) -> No
 def test_a_picture_grows_and_gives_the_place_back(site: Path, open_page: OpenPage) -> None:
     with open_page(_first_with(site, "<figure")) as page:
         link = page.locator("article figure a.image-reference").first
-        picture = link.locator("img")
+        picture = link.locator("img").first
         link.focus()
         page.keyboard.press("Enter")
         large = page.locator("dialog.zoom img")
@@ -78,6 +78,42 @@ def test_a_picture_grows_and_gives_the_place_back(site: Path, open_page: OpenPag
         page.keyboard.press("Escape")
         page.locator("dialog.zoom").wait_for(state="detached")
         assert page.evaluate("() => document.activeElement.className").endswith("image-reference")
+
+
+def test_a_wide_drawing_scrolls_in_its_own_box_on_a_phone(site: Path, open_page: OpenPage) -> None:
+    with open_page(_first_with(site, 'class="pan"'), width=390) as page:
+        view = page.locator(".pan-view.more").first
+        assert view.get_attribute("role") == "region"
+        assert (
+            view.get_attribute("aria-label")
+            == f"Scrolls sideways: {view.locator('img').get_attribute('alt')}"
+        )
+        view.focus()
+        start = view.evaluate("(node) => node.scrollLeft")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(
+            "([node, start]) => node.scrollLeft > start", arg=[view.element_handle(), start]
+        )
+        box = view.element_handle()
+        box.evaluate("(node) => { node.scrollLeft = node.scrollWidth; }")
+        page.wait_for_function("(node) => !node.classList.contains('more')", arg=box)
+        page.set_viewport_size({"width": 1440, "height": 900})
+        page.wait_for_function(
+            "(node) => !node.hasAttribute('tabindex') && !node.hasAttribute('role')", arg=box
+        )
+
+
+def test_a_row_of_pictures_breaks_into_lines_on_a_phone(site: Path, open_page: OpenPage) -> None:
+    with open_page(_first_with(site, 'class="pieces"'), width=390) as page:
+        row = page.locator(".wraps").first
+        windows = [window.bounding_box() for window in row.locator(".pieces > span").all()]
+        assert len({window["y"] for window in windows}) > 1
+        assert all(window["x"] + window["width"] <= 390 for window in windows)
+        assert row.locator("> img").is_hidden()
+        row.click()
+        large = page.locator("dialog.zoom img")
+        assert large.get_attribute("alt") == row.locator("img").first.get_attribute("alt")
+        assert large.bounding_box()["width"] > 390
 
 
 def test_code_is_copied_as_it_stands(server: str, site: Path, open_page: OpenPage) -> None:

@@ -27,10 +27,18 @@
   });
 
   // ---- what scrolls sideways can be reached by keyboard ----
-  const reach = () => $("pre, div.math, .table-wrap").forEach((node) => {
-    if (node.scrollWidth > node.clientWidth) node.tabIndex = 0; else node.removeAttribute("tabindex");
+  const sideways = $("pre, div.math, .table-wrap, .pan-view");
+  const more = (node) => node.classList.toggle("more", node.scrollLeft + node.clientWidth < node.scrollWidth - 8);
+  const reach = () => sideways.forEach((node) => {
+    const over = node.scrollWidth > node.clientWidth;
+    more(node);
+    if (over) node.tabIndex = 0; else node.removeAttribute("tabindex");
+    if (!node.matches(".pan-view")) return;
+    node.role = over ? "region" : null;
+    node.ariaLabel = over ? `Scrolls sideways: ${node.querySelector("img").alt}` : null;
   });
   reach();
+  for (const node of sideways) node.addEventListener("scroll", () => more(node), { passive: true });
   addEventListener("resize", reach);
 
   // ---- copy ----
@@ -52,8 +60,8 @@
     dialog.setAttribute("aria-label", picture.alt || "Picture");
     const large = make("img", { src: picture.currentSrc || picture.src, alt: picture.alt });
     // As large as the screen allows; on a phone at least as large as on a page, to be moved around with a finger.
-    const fit = Math.min(innerWidth * .96, (innerHeight * .8 * picture.naturalWidth) / picture.naturalHeight);
-    const made = +picture.getAttribute("width") || 0;
+    const made = +picture.getAttribute("width") || picture.naturalWidth, tall = +picture.getAttribute("height") || picture.naturalHeight;
+    const fit = Math.min(innerWidth * .96, (innerHeight * .8 * made) / tall);
     large.style.width = `${fit < made * .7 ? made : fit}px`;
     const caption = picture.closest("figure")?.querySelector("figcaption p");
     const close = make("button", { type: "button", className: "theme", textContent: "Close" });
