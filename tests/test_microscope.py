@@ -14,10 +14,13 @@ from PIL import Image as PILImage
 from spectra import pictures, tiny
 from torch import nn
 
-from interp.errors import UnknownNameError
+from interp.errors import BadInputError, UnknownNameError
+from interp.image import center_crop, to_numpy
 from interp.microscope import build, neighbors
-from interp.microscope.site import columns_of, slug
-from interp.spectrum import Items, Spectrum
+from interp.microscope.pictures import file, sheets, wanted, write_sheets
+from interp.microscope.records import slug
+from interp.spectrum import Items, Spectrum, batches, track
+from interp.spectrum.files import write
 
 LAYERS = ("norm", "deep")
 CHANNELS = {"norm": 4, "deep": 6}
@@ -30,28 +33,29 @@ def data(file: Path) -> Any:
     return json.loads(match[1])
 
 
-def make(site: Path) -> Path:
-    source = Items(pictures(side=32), "random", class_names=["x", "y", "z"], shard_size=20)
+def flat(layer: str, sign: int) -> list[np.ndarray]:
+    """Return a gray picture for each channel, another gray for each."""
+    return [
+        np.full((16, 16, 3), 10 * c + (100 if sign > 0 else 0), dtype=np.uint8)
+        for c in range(CHANNELS[layer])
+    ]
 
-    def flat(layer: str, sign: int) -> list[np.ndarray]:
-        return [
-            np.full((16, 16, 3), 10 * c + (100 if sign > 0 else 0), dtype=np.uint8)
-            for c in range(CHANNELS[layer])
-        ]
 
-    return build(
-        tiny(),
-        source,
-        site,
-        layers=LAYERS,
-        title="Tiny",
-        k=3,
-        sample=32,
-        tile=16,
-        thumbnail=24,
-        size=32,
-        optimized=flat,
-    )
+def source() -> Items:
+    return Items(pictures(side=32), "random", class_names=["x", "y", "z"], shard_size=20)
+
+
+def make(site: Path, **options: Any) -> Path:
+    settings = {"layers": LAYERS, "title": "Tiny", "k": 3, "sample": 32, "side": 24, "size": 32}
+    return build(tiny(), source(), site, **{**settings, "optimized": flat, **options})
+
+
+def expected() -> Spectrum:
+    return track(tiny(), LAYERS, batches(source(), size=20), k=3, sample=32)
+
+
+def content(site: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(site)): path.read_bytes() for path in site.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -61,45 +65,140 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_channel_has_its_bands_histogram_and_patches(site: Path) -> None:
+def test_every_channel_has_its_columns_histogram_and_patches(site: Path) -> None:
     index = data(site / "data" / "index.js")
     assert [(each["name"], each["channels"]) for each in index["layers"]] == [("norm", 4), ("deep", 6)]
+    assert [each["grid"] for each in index["layers"]] == [[32, 32], [15, 15]]
     assert index["images"] == 40
+    spectrum = expected()
     for each in index["layers"]:
         units = data(site / "data" / f"{each['slug']}.js")["units"]
         assert len(units) == each["channels"]
-        for unit in units:
-            assert [len(band["i"]) for band in unit["b"]][::3] == [3, 3]
+        for channel, unit in enumerate(units):
+            known = spectrum[each["name"], channel]
+            assert [column["n"].lower() for column in unit["b"]] == [band.name for band in known.columns]
+            for column, band in zip(unit["b"], known.columns, strict=True):
+                assert column["s"] == pytest.approx(band.scores, rel=1e-3)
             assert max(unit["h"]) == 1000
-            assert all(0 <= place < len(index["labels"]) for band in unit["b"] for place in band["i"])
-            for left, top, side in (window for band in unit["b"] for window in band["w"]):
+            assert unit["n"] == 40
+            for left, top, side in (window for column in unit["b"] for window in column["w"]):
                 assert 0 < side <= 1
                 assert 0 <= left <= 1 - side + 1e-3
                 assert 0 <= top <= 1 - side + 1e-3
 
 
-def test_thumbnails_are_the_images_that_the_data_name(site: Path) -> None:
-    index = data(site / "data" / "index.js")
-    sheet = np.asarray(PILImage.open(site / "thumbnails" / "000.webp").convert("RGB"))
-    assert sheet.shape == (24 * -(-index["thumbnail"]["count"] // 10), 240, 3)
-    assert set(index["labels"]) == {"x", "y", "z"}
+def test_an_image_is_the_one_that_the_data_name(site: Path) -> None:
+    index, found = data(site / "data" / "index.js"), pictures(side=32)
+    needed = wanted(expected())
+    assert len(index["labels"]) == len(needed)
+    for place, id_ in enumerate(needed):
+        shown = np.asarray(PILImage.open(file(site / "thumbnails", place)).convert("RGB"), dtype=float)
+        should = to_numpy(center_crop(found[id_][0][None], 24))[0].astype(float)
+        assert shown.shape == (24, 24, 3)
+        # Noise is what WebP keeps worst; another image is not correlated at all.
+        assert np.corrcoef(shown.ravel(), should.ravel())[0, 1] > 0.5
+        assert index["names"][index["labels"][place]] == "xyz"[found[id_][1]]
+
+
+def test_optimized_pictures_stand_at_their_place_on_the_sheet(site: Path) -> None:
+    for sign, name in ((1, "plus"), (-1, "minus")):
+        sheet = np.asarray(PILImage.open(site / "optimized" / f"deep-{name}-0.webp").convert("RGB"))
+        assert sheet.shape == (16, 96, 3)
+        tones = [int(sheet[8, 16 * channel + 8, 0]) for channel in range(6)]
+        assert tones == pytest.approx([int(picture[0, 0, 0]) for picture in flat("deep", sign)], abs=4)
+
+
+def test_a_layer_of_many_channels_gets_several_sheets(tmp_path: Path) -> None:
+    tiles = [np.full((4, 4, 3), channel % 250, dtype=np.uint8) for channel in range(300)]
+    names = sheets("wide", 1, 300)
+    write_sheets(tiles, names, tmp_path)
+    assert names == ["wide-plus-0.webp", "wide-plus-1.webp"]
+    assert [PILImage.open(tmp_path / name).size for name in names] == [(64, 64), (64, 12)]
 
 
 def test_a_second_build_gives_the_same_bytes(site: Path, tmp_path: Path) -> None:
-    before = {file.relative_to(site): file.read_bytes() for file in site.rglob("*") if file.is_file()}
+    before = content(site)
     make(site)
     make(tmp_path / "other")
-    for folder in (site, tmp_path / "other"):
-        assert before == {
-            file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()
-        }
+    assert before == content(site) == content(tmp_path / "other")
+
+
+def test_an_interrupted_build_goes_on_to_the_same_bytes(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stopped at one file after the other, each time a little later."""
+    written: list[str] = []
+
+    def dies(path: Path, content: bytes) -> None:
+        if len(written) == stop:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        write(path, content)
+
+    monkeypatch.setattr("interp.microscope.pictures.PART", 7)
+    monkeypatch.setattr("interp.spectrum.files.write", dies)
+    interruptions = 0
+    for stop in range(2, 40):  # noqa: B007
+        written.clear()
+        try:
+            make(tmp_path / "site")
+            break
+        except KeyboardInterrupt:
+            interruptions += 1
+    assert interruptions >= 5
+    assert len(list((tmp_path / "site-work" / "images-24").glob("*.json"))) > 1
+    assert content(tmp_path / "site") == content(site)
+
+
+def test_a_lost_image_is_made_again(site: Path) -> None:
+    lost, before = file(site / "thumbnails", 3), content(site)
+    lost.unlink()
+    make(site)
+    assert content(site) == before
 
 
 def test_the_page_asks_for_nothing_outside(site: Path) -> None:
-    page = (site / "index.html").read_text(encoding="utf-8")
-    assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", page)
-    assert "fetch(" not in page
-    assert 'type="module"' not in page
+    for name in ("index.html", "microscope.css", "microscope.js", "microscope-parts.js"):
+        page = (site / name).read_text(encoding="utf-8")
+        assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", page)
+        assert "fetch(" not in page
+        assert 'type="module"' not in page
+
+
+def test_a_layer_without_positions_or_both_signs_has_pages_too(tmp_path: Path) -> None:
+    make(tmp_path / "s", layers=["act", "head"], steps=0)
+    index = data(tmp_path / "s" / "data" / "index.js")
+    act, head = index["layers"]
+    assert (head["grid"], head["field"], head["optimized"]) == (None, None, False)
+    assert any("one-sided" in text for text in act["warnings"])
+    units = data(tmp_path / "s" / "data" / "act.js")["units"]
+    ranks = [unit["b"] for unit in units if any("one-sided" in flag for flag in unit["f"])]
+    assert {tuple(column["n"] for column in b[1:3]) for b in ranks} == {("20 % to 40 %", "60 % to 80 %")}
+    assert data(tmp_path / "s" / "data" / "head.js")["units"][0]["b"][0]["w"] == [None] * 3
+    assert not (tmp_path / "s" / "optimized").exists()
+
+
+def test_dead_channels_and_missing_labels_are_said(tmp_path: Path) -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.deep.weight[2], model.deep.bias[2] = 0, 0.5
+    bare = Items([picture for picture, _ in pictures(side=32)], "bare", shard_size=20)
+    build(model, bare, tmp_path / "s", layers=["deep"], title="Tiny", k=3, side=24, size=32, steps=0)
+    unit = data(tmp_path / "s" / "data" / "deep.js")["units"][2]
+    assert unit["dead"]
+    assert unit["r"] == [0.5, 0.5]
+    assert "bare[7]" in data(tmp_path / "s" / "data" / "index.js")["names"]
+
+
+def test_a_folder_of_something_else_is_left_alone(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(BadInputError, match="holds other files"):
+        make(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    before = content(site)
+    with pytest.raises(BadInputError, match="belongs to another run: side is 24 there, 28 here"):
+        make(site, side=28)
+    assert content(site) == before
 
 
 def test_expanded_weights_of_linear_layers_are_their_product() -> None:
@@ -121,12 +220,18 @@ def test_correlations_are_those_of_the_scores() -> None:
     assert nearest["a", 0][0][2] == pytest.approx(-1, abs=1e-5)
 
 
-def test_file_names_are_safe_and_sheets_are_not_too_wide() -> None:
+def test_weights_between_two_convolutions_are_those_of_the_network_as_it_runs() -> None:
+    model = tiny()  # its first convolution is followed by a batch norm, which folding would change
+    found = neighbors.expanded_weights(model, "conv", "deep", 9)
+    scale = model.norm.weight / (model.norm.running_var + model.norm.eps).sqrt()
+    expected = model.deep.weight.sum(dim=(2, 3)) * scale
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_file_names_are_safe() -> None:
     assert slug("../blocks/0:1") == "..-blocks-0-1"
-    assert columns_of(23816) * 112 < 16384
-    assert columns_of(3) == 3
 
 
 def test_a_layer_that_does_not_exist_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="deap"):
-        build(tiny(), Items(pictures(side=32), "random"), tmp_path / "s", layers=["deap"], title="Tiny")
+        make(tmp_path / "s", layers=["deap"])

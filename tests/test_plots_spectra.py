@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from torch import Tensor
 
 from interp import plots
 from interp.errors import BadInputError
-from interp.plots.spectra import number
+from interp.plots.spectra import BAND_COLORS, MARK, number
 from interp.spectrum import Spectrum
 
 
@@ -23,7 +24,7 @@ def tone(id_: int) -> Tensor:
 
 
 SCORES = torch.linspace(-2, 3, 50)[:, None]
-SIDE, TOP = (984 - 50) // 6, 2 * 17 + 6 + 2 * 17 + 4
+SIDE, TOP = (984 - 50) // 6, 2 * 17 + 12 + 2 * 17 + 8
 
 
 def color(page: plots.Figure, left: float, top: float) -> np.ndarray:
@@ -50,10 +51,28 @@ def test_values_labels_and_warnings_are_written() -> None:
     page = plots.spectrum_page(spectrum(SCORES.relu())[0], tone, label=lambda id_: f"class {id_}")
     texts = [text.get_text() for text in page.texts]
     assert "class 49" in texts
-    assert "3" in texts
+    assert "3.00" in texts
     assert any("one-sided" in text for text in texts)
     assert any("tied" in text for text in texts)
-    assert "no image" in texts  # nothing is below zero
+    # Nothing is below zero: ranks take the place of the middle columns.
+    assert {"20 % to 40 %", "60 % to 80 %"} < set(texts)
+    assert "Slightly negative" not in texts
+
+
+def test_an_empty_column_says_so() -> None:
+    page = plots.spectrum_page(spectrum(torch.zeros(12, 1))[0], tone)
+    assert "no image" in [text.get_text() for text in page.texts]
+
+
+def test_each_image_of_a_column_has_a_mark_below_the_histogram() -> None:
+    unit = spectrum(SCORES)[0]
+    pixels = plots.spectrum_page(unit, tone).pixels()
+    low, high = unit.range
+    row = pixels.shape[0] - 2 * (52 - MARK // 2)
+    for band, color in zip(unit.columns, BAND_COLORS, strict=True):
+        for score in band.scores:
+            column = min(max(round(2 * 984 * (score - low) / (high - low)), 2), 2 * 984 - 2)
+            np.testing.assert_allclose(pixels[row, column, :3] / 255, to_rgb(color), atol=0.02)
 
 
 def test_a_phone_gets_two_columns_side_by_side() -> None:
@@ -74,7 +93,8 @@ def test_a_dead_unit_has_a_page_too_and_one_without_images_is_an_error() -> None
 
 
 def test_numbers_have_three_digits_and_a_true_minus_sign() -> None:
-    assert [number(value) for value in (-2.7426, 0.00519, 1234.5, 0.0)] == ["−2.74", "0.00519", "1234", "0"]
+    values = (-2.7426, 0.00519, 6.5, 99.97, 1234.5, 0.0, -0.0000673)
+    assert [number(value) for value in values] == ["−2.74", "0.00519", "6.50", "100", "1234", "0", "−6.7e−05"]
 
 
 def test_a_polar_curve_reaches_out_at_its_angle() -> None:

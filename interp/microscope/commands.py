@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from interp import hooks, spectrum, zoo
-from interp.errors import BadInputError
+from interp.errors import BadInputError, UnknownNameError
 from interp.extras import hub
 from interp.microscope.site import build
 
@@ -35,7 +35,7 @@ def add_spectrum(commands: Commands) -> None:
     )
     command.add_argument("--save", metavar="FILE", help="also write the merged spectrum to a file")
     command.add_argument(
-        "--show", metavar="CHANNEL", type=int, nargs="*", default=[], help="print these channels"
+        "--show", metavar="[LAYER/]CHANNEL", nargs="+", default=[], help="print the images of these channels"
     )
     command.set_defaults(command=_spectrum)
 
@@ -48,7 +48,7 @@ def add_microscope(commands: Commands) -> None:
         "--steps", type=int, default=96, help="of the optimized pictures, 0 for none (%(default)s)"
     )
     command.add_argument(
-        "--thumbnail", type=int, default=128, help="side of an image in pixels (%(default)s)"
+        "--side", type=int, default=224, help="of an image on the site in pixels (%(default)s)"
     )
     command.set_defaults(command=_microscope)
 
@@ -73,57 +73,95 @@ def _command(commands: Commands, name: str, what: str) -> argparse.ArgumentParse
     command.add_argument("--size", type=int, default=224, help="side of the images in pixels (%(default)s)")
     command.add_argument("--pool", choices=["mean", "max", "center"], default="mean")
     command.add_argument("-k", type=int, default=9, help="images in a band (%(default)s)")
+    command.add_argument("--batch", type=int, default=16, help="images in a forward pass (%(default)s)")
+    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (%(default)s)")
     command.add_argument("--engine", choices=["here", "processes", "ray"], default="here")
     command.add_argument("--workers", type=int, default=2, help="processes or Ray actors (%(default)s)")
     return command
 
 
 def _spectrum(options: argparse.Namespace) -> None:
+    model, source = _model(options), source_of(options)
+    layers = _layers(model, options)
     job = spectrum.Job(
-        zoo.load_model(options.model), _layers(options), source_of(options), pool=options.pool, k=options.k
+        model, layers, source, pool=options.pool, k=options.k, batch=options.batch, device=options.device
     )
+    shown = [_parsed(text, layers) for text in options.show]
     found = spectrum.run(job, Path(options.output), engine=_engine(options), progress=sys.stderr.isatty())
     if options.save:
         spectrum.save(found, Path(options.save))
     lines = [f"{found.images:,} images, {len(found.broken)} broken, {len(found)} channels."]
     lines += [f"broken: {each.name}: {each.reason}" for each in found.broken[:20]]
-    for channel in options.show:
-        lines += _shown(found[job.layers[0], channel])
+    for layer, channel in shown:
+        lines += _printed(_unit(found, layer, channel), source)
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _shown(unit: spectrum.Unit) -> list[str]:
-    bands = [
-        f"  {name:18}"
-        + ", ".join(f"{id_} ({score:.3g})" for id_, score in zip(band.ids, band.scores, strict=True))
-        for name, band in unit.bands.items()
-    ]
-    return [f"{unit.layer} {unit.channel}: {'; '.join(unit.flags) or 'no warning'}", *bands]
+def _parsed(text: str, layers: Sequence[str]) -> tuple[str, int]:
+    """Return (layer, channel); without a layer the first one is meant."""
+    layer, slash, channel = text.rpartition("/")
+    if not channel.isdecimal():
+        raise BadInputError(f"--show takes a channel, such as 7 or {layers[0]}/7; got {text!r}.")
+    if slash and layer not in layers:
+        raise UnknownNameError("layer in --layers", layer, layers)
+    return layer if slash else layers[0], int(channel)
+
+
+def _unit(found: spectrum.Spectrum, layer: str, channel: int) -> spectrum.Unit:
+    channels = len(found.layers[layer])
+    if channel >= channels:
+        raise BadInputError(f"{layer} has the channels 0 to {channels - 1}; there is no channel {channel}.")
+    return found[layer, channel]
+
+
+def _printed(unit: spectrum.Unit, source: spectrum.Source) -> list[str]:
+    """Return the columns of a unit as lines: a score, the label and the name of each image."""
+    ids = sorted({id_ for band in unit.columns for id_ in band.ids})
+    entries = {entry.id: " ".join(filter(None, [entry.label, entry.name])) for entry in source.find(ids)}
+    lines = [f"{unit.layer}/{unit.channel}: {'; '.join(unit.flags) or 'no warning'}"]
+    for band in unit.columns:
+        lines.append(f"  {band.name}")
+        lines += [
+            f"    {score:10.4g}  {entries[id_]}" for id_, score in zip(band.ids, band.scores, strict=True)
+        ]
+    return lines
 
 
 def _microscope(options: argparse.Namespace) -> None:
+    model = _model(options)
     page = build(
-        zoo.load_model(options.model),
+        model,
         source_of(options),
         Path(options.output),
-        layers=_layers(options),
+        layers=_layers(model, options),
         title=options.title or options.model,
-        about=f"Every channel of {options.model}, seen through {options.data}.",
+        about=f"Every channel of some layers of {options.model}, and what drives it.",
         pool=options.pool,
         k=options.k,
+        batch=options.batch,
         steps=options.steps,
-        thumbnail=options.thumbnail,
+        side=options.side,
+        size=options.size,
         engine=_engine(options),
         progress=sys.stderr.isatty(),
     )
     sys.stdout.write(f"Open {page}\n")
 
 
-def _layers(options: argparse.Namespace) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in options.layers.split(",") if part.strip())
+def _model(options: argparse.Namespace) -> nn.Module:
     model: nn.Module = zoo.load_model(options.model)
+    try:
+        return model.to(options.device)
+    except (RuntimeError, AssertionError) as error:
+        raise BadInputError(f"The device {options.device!r} cannot be used: {error}") from error
+
+
+def _layers(model: nn.Module, options: argparse.Namespace) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in options.layers.split(",") if part.strip())
     for name in names:
         hooks.find_layer(model, name)
+    if not names:
+        raise BadInputError("--layers names no layer. `interp layers MODEL` lists them.")
     return names
 
 

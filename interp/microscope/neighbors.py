@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -49,9 +48,14 @@ def spread(spectrum: Spectrum) -> dict[str, Tensor]:
     }
 
 
-def linear(model: nn.Module) -> nn.Module:
-    """Return a copy of a network without its non-linearities, as far as they are layers."""
-    plain = copy.deepcopy(folding.fold(model))
+def linear(model: nn.Module, keep: Sequence[str] = ()) -> nn.Module:
+    """Return a copy of a network without its non-linearities, as far as they are layers.
+
+    Args:
+        model: the network.
+        keep: layers whose own output is looked at.
+    """
+    plain = folding.fold(model, keep=keep)  # a copy
     for parent in list(plain.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, ACTIVATIONS):
@@ -71,7 +75,7 @@ def expanded_weights(model: nn.Module, lower: str, upper: str, size: int) -> Ten
         lower, upper: two layers; the lower one runs first.
         size: the side of the images.
     """
-    network = linear(model)
+    network = linear(model, [lower, upper])
     device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
     gray = torch.full((1, 3, size, size), 0.5, device=device, requires_grad=True)
     with hooks.evaluating(network), hooks.record(network, [lower, upper]) as found:
@@ -83,7 +87,9 @@ def expanded_weights(model: nn.Module, lower: str, upper: str, size: int) -> Ten
     ]
     channels = found[lower].shape[1]
     zero = torch.zeros(channels, device=device)
-    return torch.stack([zero if row is None else row[0].flatten(1).sum(dim=1) for row in rows]).cpu()
+    return torch.stack(
+        [zero if row is None else row[0].reshape(channels, -1).sum(dim=1) for row in rows]
+    ).cpu()
 
 
 def strongest(values: Tensor, count: int) -> list[tuple[int, float]]:

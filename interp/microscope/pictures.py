@@ -1,11 +1,13 @@
-"""The pictures of the site: thumbnails of the images that any unit shows, and the optimized pictures, on sheets."""
+"""The pictures of the site: every image that any unit shows, small, and the optimized pictures, on sheets."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +16,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from interp import featurevis as fv
-from interp import hooks, image
-from interp.spectrum import Source, Spectrum
+from interp import folding, hooks, image
+from interp.spectrum import Entry, Source, Spectrum, files
 from interp.spectrum.patches import Field, receptive_field, window
 
-SHEET = 100  # thumbnails on a sheet, ten by ten
-QUALITY = 78  # of WebP: at this size no artifact is seen
+SHEET, ACROSS = (
+    256,
+    16,
+)  # optimized pictures on a sheet and in its row, as templates/microscope-parts.js has them
+QUALITY = 80  # of WebP: what is lost is not seen at this size
+PART = 250  # images between two records of what is finished
+DOWNWARD = ("minimum", "slightly negative")  # the columns whose patch is where the unit is weakest
 Window = tuple[float, float, float]  # left, top, side as shares of the shown square
+Key = tuple[str, int, str]  # layer, channel, band
 
 
 @dataclass(frozen=True)
@@ -28,8 +36,8 @@ class Shown:
     """The images that the site shows.
 
     Attributes:
-        ids: in the order of their thumbnails.
-        labels: one for each.
+        ids: in the order of their files.
+        labels: one for each: its class, or its name where there is none.
         windows: {(layer, channel, band, id): the patch in which the unit was strongest or weakest}.
     """
 
@@ -38,105 +46,150 @@ class Shown:
     windows: Mapping[tuple[str, int, str, int], Window]
 
 
-def wanted(spectrum: Spectrum) -> dict[int, list[tuple[str, int, str]]]:
-    """Return {id: [(layer, channel, band), ...]} of all images in any band."""
-    found: dict[int, list[tuple[str, int, str]]] = {}
+def wanted(spectrum: Spectrum) -> dict[int, list[Key]]:
+    """Return {id: [(layer, channel, band), ...]} of all images in any column, in the order of the ids."""
+    found: dict[int, list[Key]] = {}
     for unit in spectrum:
-        for name, band in unit.bands.items():
+        for band in unit.columns:
             for id_ in band.ids:
-                found.setdefault(id_, []).append((unit.layer, unit.channel, name))
-    return found
+                found.setdefault(id_, []).append((unit.layer, unit.channel, band.name))
+    return dict(sorted(found.items()))
 
 
-@torch.no_grad()
+def file(folder: Path, place: int) -> Path:
+    """Return where the image at a place lies."""
+    return folder / f"{place // 1000:03d}" / f"{place % 1000:03d}.webp"
+
+
 def show(
     model: nn.Module,
     spectrum: Spectrum,
     source: Source,
     folder: Path,
+    work: Path,
     *,
     side: int,
     progress: bool = False,
 ) -> Shown:
-    """Fetch the images of all bands once; write their thumbnails, and find the patches that made the units fire.
+    """Fetch the images of all columns once; write them small, and find the patches that made the units fire.
 
     Args:
         model: the network.
         spectrum: of the units.
         source: finds the images.
-        folder: where the sheets are written, as 000.webp, 001.webp, ...
-        side: of a thumbnail in pixels.
+        folder: where the images are written, as 000/000.webp, 000/001.webp, ...
+        work: where it is written down what is finished; a second start does the rest.
+        side: of a written image in pixels.
         progress: whether to show a bar.
     """
-    needed = wanted(spectrum)
-    fields: dict[tuple[int, int], dict[str, Field]] = {}
-    ids, labels, thumbnails = [], [], []
+    needed, labels = wanted(spectrum), []
+    ids = tuple(needed)
     windows: dict[tuple[str, int, str, int], Window] = {}
-    for entry in tqdm(source.find(sorted(needed)), total=len(needed), unit=" images", disable=not progress):
-        picture = entry.load()
+    look = _Look(model, tuple(spectrum.layers))
+    work.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=len(ids), unit=" images", disable=not progress) as bar:
+        for start in range(0, len(ids), PART):
+            part = ids[start : start + PART]
+            record = work / f"{start:09d}.json"
+            targets = [file(folder, start + index) for index in range(len(part))]
+            if not (record.exists() and all(target.exists() for target in targets)):
+                entries = zip(source.find(part), targets, strict=True)
+                found = [_one(look, entry, needed[entry.id], target, side) for entry, target in entries]
+                files.write(record, json.dumps(found).encode())
+            for id_, entry in zip(part, json.loads(record.read_bytes()), strict=True):
+                labels.append(entry["label"])
+                windows |= {(*key, id_): tuple(place) for *key, place in entry["windows"]}
+            bar.update(len(part))
+    return Shown(ids, tuple(labels), windows)
+
+
+def _one(look: _Look, entry: Entry, units: Sequence[Key], target: Path, side: int) -> dict[str, Any]:
+    """Write one image, and return its label and the patches of the units that show it."""
+    picture = entry.load()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with image.replacing(target) as temporary:
+        small = image.to_pil(image.center_crop(picture, side))
+        small.save(temporary, format="WEBP", quality=QUALITY, method=6)
+    windows = [[*key, place] for key, place in look.windows(picture, units)]
+    return {"label": entry.label or Path(entry.name).stem, "windows": windows}
+
+
+class _Look:
+    """Finds where units are strongest in an image; the receptive fields are measured once for each size."""
+
+    def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
+        self.model, self.layers = folding.fold(model, keep=layers), layers
+        self.device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+        self.fields: dict[tuple[int, int], dict[str, Field]] = {}
+
+    def windows(self, picture: Tensor, units: Sequence[Key]) -> Iterator[tuple[Key, Window]]:
+        """Yield the patch of each unit whose layer has positions."""
         size = picture.shape[2], picture.shape[3]
-        if size not in fields:
-            fields[size] = _fields(model, spectrum, picture)
-        ids.append(entry.id)
-        labels.append(entry.label)
-        thumbnails.append(image.to_numpy(image.center_crop(picture, side))[0])
-        found = _windows(model, picture, fields[size], needed[entry.id])
-        windows |= {(*unit, entry.id): place for unit, place in found.items()}
-    write_sheets(thumbnails, folder)
-    return Shown(tuple(ids), tuple(labels), windows)
+        fields = self.fields_at(size)
+        maps = self._maps(picture, list(fields)) if fields else {}
+        ends = {
+            name: (each.argmin(dim=1).tolist(), each.argmax(dim=1).tolist())
+            for name, each in ((name, found[0].flatten(1)) for name, found in maps.items())
+        }
+        for layer, channel, band in units:
+            if layer in fields:
+                field, place = fields[layer], ends[layer][band not in DOWNWARD][channel]
+                corner = window(field, divmod(place, field.grid[1]), size)
+                yield (layer, channel, band), _shares(corner, size)
+
+    def fields_at(self, size: tuple[int, int]) -> dict[str, Field]:
+        """Return the receptive fields of the layers that have positions, for images of a size."""
+        if size not in self.fields:
+            maps = self._maps(torch.full((1, 3, *size), 0.5), self.layers)
+            self.fields[size] = {
+                name: receptive_field(self.model, name, size) for name, each in maps.items() if each.ndim == 4
+            }
+        return self.fields[size]
+
+    def _maps(self, picture: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return hooks.run(self.model, picture.to(self.device), list(layers))
 
 
-def _fields(model: nn.Module, spectrum: Spectrum, picture: Tensor) -> dict[str, Field]:
-    """Return the receptive fields of the layers that have positions."""
-    maps = hooks.run(model, picture, list(spectrum.layers))
-    size = picture.shape[2], picture.shape[3]
-    return {name: receptive_field(model, name, size) for name, each in maps.items() if each.ndim == 4}
-
-
-def _windows(
-    model: nn.Module, picture: Tensor, fields: Mapping[str, Field], units: Sequence[tuple[str, int, str]]
-) -> dict[tuple[str, int, str], Window]:
-    """Return the patch of each unit in one picture: where it is strongest, or weakest for the bands below zero."""
-    maps = hooks.run(model, picture, list(fields)) if fields else {}
-    ends = {
-        name: (each[0].flatten(1).argmin(dim=1).tolist(), each[0].flatten(1).argmax(dim=1).tolist())
-        for name, each in maps.items()
-    }
-    size = picture.shape[2], picture.shape[3]
-    found = {}
-    for layer, channel, band in units:
-        if layer in fields:
-            field = fields[layer]
-            place = ends[layer][band in ("slightly positive", "maximum")][channel]
-            corner = window(field, divmod(place, field.grid[1]), size)
-            found[layer, channel, band] = _shares(corner, size)
-    return found
+def fields(model: nn.Module, spectrum: Spectrum, size: tuple[int, int]) -> dict[str, Field]:
+    """Return {layer: its receptive field} of the layers that have positions, for images of a size."""
+    return _Look(model, tuple(spectrum.layers)).fields_at(size)
 
 
 def _shares(corner: tuple[int, int, int], size: tuple[int, int]) -> Window:
-    """Return (left, top, side) as shares of the middle square of an image, which is what a thumbnail shows."""
+    """Return (left, top, side) as shares of the middle square of an image, which is what the site shows."""
     top, left, side = corner
     short = min(size)
     inner = min(side / short, 1.0)
     x, y = (left - (size[1] - short) / 2) / short, (top - (size[0] - short) / 2) / short
-    return min(max(x, 0.0), 1 - inner), min(max(y, 0.0), 1 - inner), inner
+    return round(min(max(x, 0.0), 1 - inner), 4), round(min(max(y, 0.0), 1 - inner), 4), round(inner, 4)
 
 
-def write_sheets(thumbnails: Sequence[np.ndarray], folder: Path) -> None:
-    """Write square thumbnails (S, S, 3) on sheets of ten by ten."""
+# ------------------------------------------------------------------------------------------------------------
+# Optimized pictures
+
+
+def sheets(layer: str, sign: int, count: int) -> list[str]:
+    """Return the names of the files that hold the optimized pictures of a layer (its name as a file has it)."""
+    end = "plus" if sign > 0 else "minus"
+    return [f"{layer}-{end}-{number}.webp" for number in range(math.ceil(count / SHEET))]
+
+
+def write_sheets(pictures: Sequence[np.ndarray], names: Sequence[str], folder: Path) -> None:
+    """Write square pictures (S, S, 3) on sheets of 16 by 16, one after the other."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(math.ceil(len(thumbnails) / SHEET)):
-        part = thumbnails[number * SHEET : (number + 1) * SHEET]
-        write_sheet(part, folder / f"{number:03d}.webp", columns=10)
+    for number, name in enumerate(names):
+        write_sheet(pictures[number * SHEET : (number + 1) * SHEET], folder / name)
 
 
-def write_sheet(tiles: Sequence[np.ndarray], path: Path, *, columns: int) -> None:
-    """Write square tiles (S, S, 3) row by row into one WebP; empty places are gray."""
-    side, rows = tiles[0].shape[0], math.ceil(len(tiles) / columns)
+def write_sheet(pictures: Sequence[np.ndarray], path: Path) -> None:
+    """Write square pictures (S, S, 3) row by row into one WebP; empty places are gray."""
+    columns = min(ACROSS, len(pictures))
+    side, rows = pictures[0].shape[0], math.ceil(len(pictures) / columns)
     sheet = np.full((rows * side, columns * side, 3), 128, dtype=np.uint8)
-    for place, tile in enumerate(tiles):
+    for place, picture in enumerate(pictures):
         top, left = (each * side for each in divmod(place, columns))
-        sheet[top : top + side, left : left + side] = tile
+        sheet[top : top + side, left : left + side] = picture
     with image.replacing(path) as temporary:
         PILImage.fromarray(sheet).save(temporary, format="WEBP", quality=QUALITY, method=6)
 
@@ -149,7 +202,6 @@ def rendered(
     folder: Path,
     *,
     steps: int,
-    size: int = 128,
     progress: bool = False,
 ) -> list[np.ndarray]:
     """Render every channel of a layer upwards (1) or downwards (-1); return the pictures as bytes (S, S, 3).
@@ -157,6 +209,6 @@ def rendered(
     The pictures are kept in the folder: a second start renders only what is missing.
     """
     objectives = [sign * fv.channel(layer, channel) for channel in range(channels)]
-    out = fv.render_folder(model, objectives, folder, steps=steps, size=size, progress=progress)
-    files = [folder / out.images[objective.name]["file"] for objective in objectives]
-    return [image.to_numpy(image.load(file))[0] for file in files]
+    out = fv.render_folder(model, objectives, folder, steps=steps, progress=progress)
+    paths = [folder / out.images[objective.name]["file"] for objective in objectives]
+    return [image.to_numpy(image.load(path))[0] for path in paths]

@@ -14,18 +14,17 @@ from interp.plots import tiles
 from interp.plots.figure import GAP, INK, LINE, PAGE_WIDTH, Figure, text_width
 from interp.spectrum.unit import Band, Unit
 
-# From blue to orange, at least 3 to 1 on white and on the dark page.
-BAND_COLORS = {
-    "minimum": "#2f6fc5",
-    "slightly negative": "#5f93c9",
-    "slightly positive": "#cf8f3f",
-    "maximum": "#d2591e",
-}
+# From blue to orange, at least 3 to 1 on white and on the dark page; from minimum to maximum.
+BAND_COLORS = ("#2f6fc5", "#5288c4", "#b97b2c", "#d2591e")
 PHONE_WIDTH = 360
 GRID = 3  # images in a row of a column
 SMALL = 11
+SCORE = 42  # the width of a score
 SMALL_LINE = 14
-BETWEEN = 2  # pixels between the images of a column
+MARK = 9  # height of the marks below the histogram
+POINT = 0.72  # points in a CSS pixel, which matplotlib counts lines in
+HEAD = 8  # between the heading of a column and its pictures
+BETWEEN = 3  # pixels between the images of a column
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def spectrum_page(
     abreast = 2 if phone else len(columns)
     side = math.floor((width - GAP * (abreast - 1)) / abreast)
     heights = [_height(columns[start : start + abreast], side) for start in range(0, len(columns), abreast)]
-    head, chart = 2 * LINE + 6, 160
+    head, chart = 2 * LINE + 12, 160
     figure = Figure(width, head + sum(heights) + chart)
     figure.write(0, LINE - 3, f"{unit.layer}, channel {unit.channel}", size=15)
     figure.write(0, 2 * LINE - 2, _about(unit), size=SMALL)
@@ -93,7 +92,10 @@ def _columns(
     positive: Tensor | None,
     label: Callable[[int], str] | None,
 ) -> list[_Column]:
-    found = [_band_column(band, find_image, label) for band in unit.bands.values()]
+    found = [
+        _band_column(band, color, find_image, label)
+        for band, color in zip(unit.columns, BAND_COLORS, strict=True)
+    ]
     ends = [
         _Column(
             f"{name} optimized", "by gradient ascent", [picture[None] for picture in pictures[: GRID**2]], []
@@ -106,7 +108,7 @@ def _columns(
 
 
 def _band_column(
-    band: Band, find_image: Callable[[int], Tensor], label: Callable[[int], str] | None
+    band: Band, color: str, find_image: Callable[[int], Tensor], label: Callable[[int], str] | None
 ) -> _Column:
     shown = band.ids[: GRID**2]
     notes = [
@@ -118,7 +120,7 @@ def _band_column(
         subtitle=_span(band),
         pictures=[find_image(id_) for id_ in shown],
         notes=notes,
-        color=BAND_COLORS[band.name],
+        color=color,
     )
 
 
@@ -141,8 +143,17 @@ def _about(unit: Unit) -> str:
 
 
 def number(value: float) -> str:
-    """Return a score as text: three digits, with a true minus sign."""
-    text = f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    """Return a score as text: three digits, two where it is tiny, with a true minus sign."""
+    size = abs(value)
+    text = (
+        "0"
+        if not size
+        else f"{value:.1e}"
+        if size < 1e-3
+        else f"{value:#.3g}"
+        if size < 99.95
+        else f"{value:.0f}"
+    )
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -152,13 +163,14 @@ def number(value: float) -> str:
 
 def _height(columns: Sequence[_Column], side: int) -> int:
     notes = max(len(column.notes) for column in columns)
-    return 2 * LINE + 4 + side + 6 + notes * SMALL_LINE + 14
+    return 2 * LINE + HEAD + side + 6 + notes * SMALL_LINE + 18
 
 
 def _draw_column(figure: Figure, column: _Column, left: float, top: float, side: int) -> None:
-    figure.write(left, top + LINE - 4, column.title, color=column.color)
-    figure.write(left, top + 2 * LINE - 5, column.subtitle, size=SMALL)
-    top += 2 * LINE + 4
+    _rule(figure, left, top, side, column.color)
+    figure.write(left, top + LINE, column.title, color=column.color)
+    figure.write(left, top + 2 * LINE - 2, column.subtitle, size=SMALL)
+    top += 2 * LINE + HEAD
     per_row = 1 if len(column.pictures) == 1 and not column.notes else GRID
     tile = (side - BETWEEN * (per_row - 1)) / per_row
     for place, picture in enumerate(column.pictures):
@@ -168,8 +180,8 @@ def _draw_column(figure: Figure, column: _Column, left: float, top: float, side:
         tiles.draw(figure, tiles.Picture(_squared(values)), *corner, tile, tile)
     for line, (score, name) in enumerate(column.notes):
         baseline = top + side + 6 + (line + 1) * SMALL_LINE
-        figure.write(left + 38, baseline, score, size=SMALL, ha="right")
-        figure.write(left + 44, baseline, _fitted(name, side - 44), size=SMALL)
+        figure.write(left + SCORE, baseline, score, size=SMALL, ha="right")
+        figure.write(left + SCORE + 7, baseline, _fitted(name, side - SCORE - 7), size=SMALL)
 
 
 def _squared(values: np.ndarray) -> np.ndarray:
@@ -200,9 +212,9 @@ def _draw_histogram(figure: Figure, unit: Unit, top: float, width: float, height
     axes.axvline(unit.level, color=INK, linewidth=0.9)
     axes.axhline(0, color=INK, linewidth=0.8)
     scale = (edges[-1] - edges[0]) / width
-    for band in unit.bands.values():
+    for band, color in zip(unit.columns, BAND_COLORS, strict=True):
         if len(band):
-            _mark(figure, band, edges[0], scale, top + height - 52)
+            _mark(figure, band, color, edges[0], scale, top + height - 52)
     baseline = top + height - 26
     figure.write(0, baseline, number(edges[0]), size=SMALL)
     figure.write(width, baseline, number(edges[-1]), size=SMALL, ha="right")
@@ -212,10 +224,17 @@ def _draw_histogram(figure: Figure, unit: Unit, top: float, width: float, height
     figure.write(0, top + height - 4, "score; the height is the share of the images", size=SMALL)
 
 
-def _mark(figure: Figure, band: Band, start: float, scale: float, top: float) -> None:
-    """Draw a colored bar below the histogram from the lowest to the highest score of a band."""
-    low, high = ((score - start) / scale for score in (min(band.scores), max(band.scores)))
-    left = min(max(0.0, low - 1.5), figure.width - 3.0)
-    axes = figure.place(left, top, max(3.0, high - low + 3), 7)
-    axes.axhspan(0, 1, color=BAND_COLORS[band.name])
+def _rule(figure: Figure, left: float, top: float, width: float, color: str) -> None:
+    """Draw the line above a column."""
+    axes = figure.place(left, top, width, 2)
+    axes.axhspan(0, 1, color=color)
     axes.set(xlim=(0, 1), ylim=(0, 1))
+
+
+def _mark(figure: Figure, band: Band, color: str, start: float, scale: float, top: float) -> None:
+    """Draw a line below the histogram for the score of each image of a band."""
+    axes = figure.place(0, top, figure.width, MARK)
+    places = [(score - start) / scale for score in band.scores]
+    inside = [min(max(place, 1.0), figure.width - 1.0) for place in places]
+    axes.vlines(inside, 0, 1, color=color, linewidth=2 * POINT)
+    axes.set(xlim=(0, figure.width), ylim=(0, 1))

@@ -72,6 +72,18 @@ class Unit:
         """Return the four bands, from minimum to maximum."""
         return {name: self.band(name) for name in BANDS}
 
+    @property
+    def columns(self) -> tuple[Band, ...]:
+        """Return the four bands that a page shows, from minimum to maximum.
+
+        Where all scores lie on one side of the level, nothing is near it on both sides; the two bands in the middle are
+        then those of the ranks from 20 % to 40 % and from 60 % to 80 %.
+        """
+        low, below, above, high = self.bands.values()
+        if self.images and self.one_sided and not self.dead:
+            below, above = self.between(0.2, 0.4), self.between(0.6, 0.8)
+        return low, below, above, high
+
     def between(self, low: float, high: float, k: int | None = None) -> Band:
         """Return at most k images of the sample whose scores lie between two quantiles, picked at random by the hash.
 

@@ -1,0 +1,109 @@
+"""What the pages are drawn from: the data of the site, of a layer, of a unit; short names for what is there often.
+
+index   title, about, credit, back, images, broken, pool, size, thumbnail; names, the different labels; labels, for each
+        image its index in names; layers, each with name, slug, channels, grid, field, optimized, warnings
+layer   name, units
+unit    b, the columns, each with n its name, i the images, s their scores, w their patches, tied; h the histogram, its
+        largest bar 1000; r the range; m the median; n the images counted; f warnings; dead; and the neighbors below,
+        above and alike, each as [index of the layer, channel, value]
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from interp.microscope.pictures import Shown
+from interp.spectrum import Band, Spectrum, Unit
+from interp.spectrum.patches import Field
+
+BINS = 64
+MOST = 9  # images in a column
+Tables = Mapping[str, Mapping[tuple[str, int], list[tuple[str, int, float]]]]
+
+
+def slug(layer: str) -> str:
+    """Return a file name for a layer: names of modules are nearly free, so everything else becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", layer)
+
+
+def index(
+    spectrum: Spectrum, shown: Shown, fields: Mapping[str, Field], *, optimized: bool
+) -> dict[str, Any]:
+    """Return what is known of the whole site, apart from its words and sizes."""
+    names = sorted(set(shown.labels))
+    number = {name: place for place, name in enumerate(names)}
+    return {
+        "images": spectrum.images,
+        "broken": len(spectrum.broken),
+        "pool": spectrum.pool,
+        "names": names,
+        "labels": [number[label] for label in shown.labels],
+        "layers": [about_layer(spectrum, name, fields.get(name), optimized) for name in spectrum.layers],
+    }
+
+
+def about_layer(spectrum: Spectrum, layer: str, field: Field | None, optimized: bool) -> dict[str, Any]:
+    """Return what is known of a layer as a whole."""
+    channels = len(spectrum.layers[layer])
+    flags = Counter(
+        re.split("[:0-9]", flag)[0].strip() or "NaN or infinite"
+        for channel in range(channels)
+        for flag in spectrum[layer, channel].flags
+    )
+    return {
+        "name": layer,
+        "slug": slug(layer),
+        "channels": channels,
+        "grid": list(field.grid) if field else None,
+        "field": max(field.size) if field else None,
+        "optimized": optimized,
+        "warnings": [f"{'all' if count == channels else count} {flag}" for flag, count in flags.items()],
+    }
+
+
+def layer(spectrum: Spectrum, name: str, shown: Shown, tables: Tables) -> dict[str, Any]:
+    """Return the data of a layer's units."""
+    place = {id_: number for number, id_ in enumerate(shown.ids)}
+    order = {other: number for number, other in enumerate(spectrum.layers)}
+    units = []
+    for channel in range(len(spectrum.layers[name])):
+        near = {kind: table.get((name, channel), []) for kind, table in tables.items()}
+        listed = {
+            kind: [[order[other], index, short(value, 3)] for other, index, value in entries]
+            for kind, entries in near.items()
+        }
+        units.append({**unit(spectrum[name, channel], place, shown), **listed})
+    return {"name": name, "units": units}
+
+
+def unit(of: Unit, place: Mapping[int, int], shown: Shown) -> dict[str, Any]:
+    """Return what the page of one unit shows."""
+    edges, shares = of.histogram(BINS) if of.images else ([0.0, 0.0], [1.0])
+    return {
+        "b": [_column(of, band, place, shown) for band in of.columns],
+        "h": [round(1000 * share / max(shares)) for share in shares],
+        "r": [short(edges[0]), short(edges[-1])],
+        "m": short(of.quantile(0.5)) if of.images else None,
+        "n": of.images,
+        "f": list(of.flags),
+        "dead": of.dead,
+    }
+
+
+def _column(of: Unit, band: Band, place: Mapping[int, int], shown: Shown) -> dict[str, Any]:
+    ids = band.ids[:MOST]
+    return {
+        "n": band.name.capitalize(),
+        "i": [place[id_] for id_ in ids],
+        "s": [short(score) for score in band.scores[:MOST]],
+        "w": [shown.windows.get((of.layer, of.channel, band.name, id_)) for id_ in ids],
+        "tied": band.tied,
+    }
+
+
+def short(value: float, digits: int = 4) -> float:
+    """Return a number with as many digits as a page needs."""
+    return float(f"{value:.{digits}g}")

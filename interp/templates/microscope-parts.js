@@ -1,0 +1,160 @@
+// What the pages of a microscope are made of: tiles, columns, histogram, neighbors. The data come as scripts, since a page
+// that is opened from a folder may load scripts, but fetch nothing.
+"use strict";
+
+const KINDS = ["minimum", "below", "above", "maximum"];
+const POOLS = { mean: "mean over the positions", max: "maximum over the positions", center: "middle position" };
+const WHOLE = [0, 0, 1];
+const SHEET = 256, ACROSS = 16; // optimized pictures on a sheet and in its row
+const view = { patches: false, face: "plus" };
+let about = null;
+
+/* ---- small helpers ---- */
+
+function make(tag, attributes = {}, ...children) {
+  const element = ["svg", "path"].includes(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(key, value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value);
+  }
+  element.append(...children.filter(child => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+function show(value) {
+  const size = Math.abs(value);
+  const text = size === 0 ? "0" : size < 0.001 || size >= 100000 ? value.toExponential(1) : size >= 100 ? String(Math.round(value)) : value.toPrecision(3);
+  return text.replace("-", "\u2212");
+}
+
+const signed = value => (value < 0 ? "" : "+") + show(value);
+const many = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const address = (name, channel) => `#${encodeURIComponent(name)}${channel === undefined ? "" : `/${channel}`}`;
+const labelOf = place => about.names[about.labels[place]];
+const words = place => `${labelOf(place)}, image ${place}`;
+
+/* ---- tiles ---- */
+
+/* One of the images. The window [left, top, side], in shares of the image, is what is cut out, or framed. */
+function photograph(place, window, { tag = "span", framed = false, ...attributes } = {}) {
+  const [left, top, side] = window && !framed ? window : WHOLE, pixels = about.thumbnail;
+  const file = `thumbnails/${String(Math.floor(place / 1000)).padStart(3, "0")}/${String(place % 1000).padStart(3, "0")}.webp`;
+  const tile = make(tag, { class: "tile", ...attributes });
+  tile.append(make("img", { src: file, alt: words(place), loading: "lazy", decoding: "async", width: pixels, height: pixels,
+    error: () => tile.classList.add("missing"),
+    style: side < 1 ? `width:${100 / side}%;left:${-100 * left / side}%;top:${-100 * top / side}%` : null }));
+  if (framed && window && window[2] < 0.97) tile.append(make("span", { class: "frame",
+    style: `left:${100 * window[0]}%;top:${100 * window[1]}%;width:${100 * window[2]}%;height:${100 * window[2]}%` }));
+  return tile;
+}
+
+/* What was optimized for a channel: a square of a sheet, less a hair at the border, where its neighbors would shine in. */
+function optimized(layer, channel, sign, tag, attributes) {
+  const tile = make(tag, { class: "tile", ...attributes }), sheet = Math.floor(channel / SHEET), place = channel % SHEET;
+  const count = Math.min(SHEET, layer.channels - sheet * SHEET), columns = Math.min(ACROSS, count), rows = Math.ceil(count / ACROSS);
+  const hair = 0.004, zoom = 1 / (1 - 2 * hair);
+  const offset = (index, all) => all * zoom === 1 ? 0 : 100 * (index + hair) * zoom / (all * zoom - 1);
+  tile.style.backgroundImage = `url("optimized/${layer.slug}-${sign}-${sheet}.webp")`;
+  tile.style.backgroundSize = `${100 * columns * zoom}% ${100 * rows * zoom}%`;
+  tile.style.backgroundPosition = `${offset(place % ACROSS, columns)}% ${offset(Math.floor(place / ACROSS), rows)}%`;
+  return tile;
+}
+
+/* A channel as a link: what was optimized for it, or else the patch of its strongest image. */
+function channelTile(layer, channel, unit, face = "plus") {
+  const name = `${layer.name}, channel ${channel}`, end = unit && unit.b[face === "minus" ? 0 : 3];
+  const link = { href: address(layer.name, channel), title: name, "aria-label": name };
+  const tile = layer.optimized && face !== "image" ? optimized(layer, channel, face, "a", link)
+    : end && end.i.length ? photograph(end.i[0], end.w[0], { tag: "a", ...link }) : make("a", { class: "tile", ...link });
+  const dead = unit && unit.dead;
+  if (dead) tile.classList.add("dead");
+  tile.append(make("span", { class: "number", "aria-hidden": "true" }, dead ? `${channel} dead` : String(channel)));
+  return tile;
+}
+
+/* ---- the six columns ---- */
+
+function columns(layer, unit, channel) {
+  const box = make("div", { class: "columns", style: `--abreast:${layer.optimized ? 6 : 4}` });
+  if (layer.optimized) box.append(end(layer, channel, "minus"));
+  unit.b.forEach((band, index) => box.append(bandColumn(layer, unit, channel, band, KINDS[index])));
+  if (layer.optimized) box.append(end(layer, channel, "plus"));
+  return box;
+}
+
+function end(layer, channel, sign) {
+  const side = sign === "plus" ? "Positive" : "Negative";
+  return make("section", {}, make("h3", {}, `${side} optimized`), make("p", { class: "span" }, sign === "plus" ? "made to drive it up" : "made to drive it down"),
+    optimized(layer, channel, sign, "div", { role: "img", "aria-label": `${side} optimized picture of ${layer.name}, channel ${channel}` }));
+}
+
+function bandColumn(layer, unit, channel, band, kind) {
+  const scores = band.s, low = Math.min(...scores), high = Math.max(...scores);
+  const span = scores.length ? (low === high ? `all ${show(low)}` : `${show(low)} to ${show(high)}`) + (band.tied ? ", tied" : "") : "no image";
+  const tiles = make("ul", { class: scores.length === 1 ? "three one" : "three" }), values = make("ol", { class: "values" });
+  band.i.forEach((place, index) => {
+    const open = () => enlarge(layer, unit, channel, band, index);
+    tiles.append(make("li", {}, photograph(place, band.w[index], { tag: "button", framed: !view.patches, type: "button", click: open,
+      title: `${labelOf(place)}: ${show(scores[index])}` })));
+    values.append(make("li", {}, make("b", {}, show(scores[index])), make("span", {}, labelOf(place))));
+  });
+  return make("section", {}, make("h3", { class: `kind-${kind}` }, band.n), make("p", { class: "span" }, span),
+    scores.length ? tiles : make("p", { class: "none" }, "No image has such a score."), values);
+}
+
+/* One image, large, with the channels of the layer for which it is an extreme as well. */
+function enlarge(layer, unit, channel, band, index) {
+  const place = band.i[index], others = [];
+  loaded.get(layer.name).units.forEach((other, number) => {
+    if (number !== channel && [0, 3].some(side => other.b[side].i.includes(place)) && others.length < 12) others.push([number, other]);
+  });
+  const box = make("dialog", { "aria-label": words(place), close: () => box.remove(), click: event => { if (event.target === box || event.target.closest("a")) box.close(); } },
+    make("button", { type: "button", class: "theme close", click: () => box.close() }, "Close"),
+    make("h2", {}, labelOf(place)), photograph(place, band.w[index], { framed: true }),
+    make("p", {}, `${band.n} of ${layer.name}, channel ${channel}, number ${index + 1}. The score is ${show(band.s[index])}.` +
+      (band.w[index] ? " The frame is the patch in which the channel was most extreme." : "")),
+    others.length > 0 && make("p", { class: "soft" }, `Among the extremes of these channels of the layer, too:`),
+    others.length > 0 && make("div", { class: "sheet" }, ...others.map(([number, other]) => channelTile(layer, number, other))));
+  document.body.append(box);
+  box.showModal();
+}
+
+/* ---- histogram ---- */
+
+function histogram(unit) {
+  const [low, high] = unit.r, share = value => high > low ? 100 * (value - low) / (high - low) : 50;
+  if (unit.dead) return make("p", { class: "none", style: "aspect-ratio:auto;padding:40px" }, unit.m === null ? "No image has a finite score." : `Every image has the score ${show(low)}.`);
+  const step = 100 / unit.h.length, plot = make("div", { class: "plot", role: "img", "aria-label":
+    `Histogram of all scores, from ${show(low)} to ${show(high)}, median ${show(unit.m)}` });
+  const bars = unit.h.map((count, index) => `M${index * step} 100h${step * 0.94}v${-count / 10}h${-step * 0.94}z`).join("");
+  plot.append(make("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none" }, make("path", { d: bars })));
+  const marks = make("div", { class: "marks", "aria-hidden": "true" }), scale = make("div", { class: "scale" }, make("span", {}, show(low)));
+  unit.b.forEach((band, index) => band.s.forEach(score => marks.append(make("i", { class: `kind-${KINDS[index]}`, style: `left:${share(score)}%` }))));
+  if (low < 0 && high > 0) {
+    plot.append(make("span", { class: "zero", style: `left:${share(0)}%` }));
+    if (share(0) > 9 && share(0) < 91) scale.append(make("span", { style: `left:${share(0)}%` }, "0"));
+  }
+  scale.append(make("span", { style: "left:100%" }, show(high)));
+  const names = unit.b.flatMap((band, index) => [index ? ", " : "", make("b", { class: `kind-${KINDS[index]}` }, band.n.toLowerCase())]);
+  return make("figure", { class: "histogram" }, plot, marks, scale, make("figcaption", {},
+    "How often each score occurs among all images; a bar's height is the share of the images. The marks below are the images of the columns: ", ...names, "."));
+}
+
+/* ---- neighbors ---- */
+
+function neighbors(unit, turn) {
+  const kinds = [["below", "Moved most by", "Weights from the layer before on this site, in usual spreads: what one spread more of that channel changes here."],
+    ["above", "Moves most", "Weights to the layer behind, in usual spreads."],
+    ["alike", "Agrees or disagrees most with", "Correlation of the scores over a sample of the images."]];
+  const sections = kinds.filter(([kind]) => unit[kind].length).map(([kind, title, note]) =>
+    make("section", {}, make("h2", {}, title), make("p", {}, note), make("ul", {}, ...unit[kind].map(entry => neighbor(entry, turn)))));
+  return make("div", { class: "neighbors" }, ...sections);
+}
+
+function neighbor([index, channel, value], turn) {
+  const layer = about.layers[index], item = make("li");
+  const draw = data => item.replaceChildren(channelTile(layer, channel, data && data.units[channel]),
+    make("b", { class: value < 0 ? "kind-minimum" : "kind-maximum" }, signed(value)), ` ${layer.name} / ${channel}`);
+  if (layer.optimized) draw(loaded.get(layer.name)); else load(layer.name).then(data => turn() && draw(data), failed);
+  return item;
+}
