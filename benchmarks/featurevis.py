@@ -1,23 +1,29 @@
 """Feature visualization beside torch-lucent and a plain loop: time of a step, and what the steps are worth.
 
-    python benchmarks/featurevis.py [--rounds 3] [--threads N] [--device cpu] [--skip-quality]
+    python benchmarks/featurevis.py [--rounds 3] [--threads N] [--device cpu] [--skip-quality] [--skip-layer]
 
 EfficientNet-Lite0, 128 pixels, eight channels of four layers, from shallow to deep. Time is that of an image and
-step, as a multiple of the floor: one forward and backward pass of the whole network, weights frozen, one image.
-Within a round every method runs once, in an order that changes from round to round; ratios are of times in the same
-round, given as minimum / median / maximum. z is how many deviations a channel's mean activation lies above its mean
-over photographs, under 16 fresh transforms ("moved") and plain; "fine" is the share of the power above 0.25 cycles
-per pixel; "full" the share of values at 0 or 255.
+step, the mean of the four layers, as a multiple of the floor: one forward and backward pass of the whole network,
+weights frozen, one image. Within a round every method runs once, in an order that changes from round to round; ratios
+are of times in the same round, given as minimum / median / maximum. z is how many deviations a channel's mean
+activation lies above its mean over photographs (the folder that INTERP_IMAGENET_SAMPLES names, else the embedded
+ones), under 16 fresh transforms ("moved") and plain; "fine" is the share of the power above 0.25 cycles per pixel;
+"full" the share of values at 0 or 255. At the end all channels of one layer are rendered as `interp render` does it.
 
 lucent gets the image size, the batch and the preprocessing that are named; its network is a fresh copy for every
-run, since its hooks stay. captum's `optim` is in none of its releases, and torch-dreams, horama and faccent are not
-installed: they are left out.
+run, since its hooks stay. torch-dreams and horama take part where they are installed
+(`pip install --no-deps torch-dreams horama einops opencv-python-headless`), with their own defaults but for what is
+said at their functions. captum's `optim` is in none of its releases, and faccent brings a package that hides
+torch-lucent: they are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
+import importlib.util
+import io
 import os
 import statistics
 import time
@@ -48,7 +54,7 @@ UNITS: tuple[Unit, ...] = (
     ("blocks.4.2", 61),
 )
 SIZE = 128
-PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-samples"
+LAYERS = tuple(dict.fromkeys(layer for layer, _ in UNITS))
 
 
 @dataclass(frozen=True)
@@ -113,12 +119,54 @@ def ours(model: nn.Module, units: Sequence[Unit], steps: int, *, stages: int = 2
     return torch.cat([one.images for one in fv.render_many(model, objectives, steps=wanted, size=SIZE)]).cpu()
 
 
+def torch_dreams(model: nn.Module, units: Sequence[Unit], steps: int) -> Tensor:
+    """torch-dreams, one image: the network carries its own normalization, so theirs is taken back."""
+    from torch_dreams import Dreamer
+
+    ((layer, index),) = units
+    network = copy.deepcopy(model)
+    dreamer = Dreamer(network, quiet=True, device=str(next(model.parameters()).device))
+    dreamer.set_custom_normalization(nn.Identity())
+    found = dreamer.render(
+        [hooks.find_layer(network, layer)],
+        width=SIZE,
+        height=SIZE,
+        iters=steps,
+        custom_func=lambda outputs: -outputs[0][:, index].mean(),
+    )
+    return found.to_chw_tensor(device=dreamer.device)[None].cpu()
+
+
+def horama(model: nn.Module, units: Sequence[Unit], steps: int) -> Tensor:
+    """horama's `fourier`, one image, in its own way but for sizes: two crops (the fewest), nearly whole, a step."""
+    from horama import fourier
+
+    ((layer, index),) = units
+    network, device = copy.deepcopy(model), str(next(model.parameters()).device)
+
+    def objective(images: Tensor) -> Tensor:
+        with hooks.record(network, [layer]) as seen:
+            network(images)
+        return seen[layer][:, index].mean()
+
+    sizes = {"image_size": SIZE, "model_input_size": SIZE, "crops_per_iteration": 2, "box_size": (0.8, 0.9)}
+    with contextlib.redirect_stderr(io.StringIO()):  # its bar
+        pictures, _ = fourier(objective, total_steps=steps, values_range=(0, 1), device=device, **sizes)
+    return pictures.detach()[None].cpu()
+
+
+PEERS = [
+    Method(peer.__name__.replace("_", "-"), 1, peer)
+    for peer in (torch_dreams, horama)
+    if importlib.util.find_spec(peer.__name__)
+]
 METHODS = (
     Method(
         "lucent as one gets it (224 px)", 1, lambda m, u, s: lucent(m, u, s, input_size=None), judged=False
     ),
     Method("lucent at 128 px", 1, lucent),
     Method("lucent at 128 px, batch 8", 8, lucent, judged=False),
+    *PEERS,
     Method("a plain loop, weights frozen", 1, plain_loop),
     Method("ours, one stage", 1, lambda m, u, s: ours(m, u, s, stages=1), judged=False),
     Method("ours, one stage, batch 16", 16, lambda m, u, s: ours(m, u, s, stages=1)),
@@ -149,10 +197,10 @@ def clock() -> float:
     return time.perf_counter()
 
 
-def step_time(method: Method, model: nn.Module, short: int = 4, long: int = 20) -> float:
+def step_time(method: Method, model: nn.Module, layer: str, short: int = 4, long: int = 16) -> float:
     """Return the seconds of an image and step: a longer run minus a shorter one, so that set-up falls out."""
-    # One deep unit for every image: the batch then runs as far as a real one of this layer.
-    units = [UNITS[-1 - place % 2] for place in range(method.batch)]
+    own = [unit for unit in UNITS if unit[0] == layer]
+    units = [own[place % len(own)] for place in range(method.batch)]
     times = []
     for steps in (short, long):
         begin = clock()
@@ -167,7 +215,9 @@ def timed(model: nn.Module, rounds: int) -> dict[str, list[float]]:
     with tqdm(total=rounds * len(METHODS), desc="time") as bar:
         for turn in range(rounds):
             for method in METHODS[:: 1 if turn % 2 == 0 else -1]:
-                found[method.name].append(step_time(method, model))
+                found[method.name].append(
+                    statistics.mean(step_time(method, model, layer) for layer in LAYERS)
+                )
                 bar.update()
             found["floor"].append(floor(model))
     return found
@@ -188,15 +238,14 @@ class Worth:
 @torch.no_grad()
 def usual(model: nn.Module) -> tuple[dict[str, tuple[Tensor, Tensor]], int]:
     """Return {layer: (mean, deviation)} of each channel over photographs, and how many these were."""
-    folder = Path(os.environ.get("INTERP_IMAGENET_SAMPLES") or PHOTOGRAPHS)
-    files = sorted(folder.glob("*.jpg"))
+    folder = os.environ.get("INTERP_IMAGENET_SAMPLES")
+    files = sorted(Path(folder).glob("*.jpg")) if folder else []
     photographs = [image.center_crop(image.load(file), SIZE).clamp(0, 1) for file in files]
     batches = [torch.cat(photographs[start : start + 32]) for start in range(0, len(photographs), 32)]
     batches = batches or [zoo.example_images(*zoo.photograph_names(), size=SIZE)]
-    layers = list(dict.fromkeys(layer for layer, _ in UNITS))
     device = next(model.parameters()).device
-    seen = [hooks.run(model, batch.to(device), layers) for batch in batches]
-    means = {layer: torch.cat([one[layer].mean(dim=(2, 3)) for one in seen]) for layer in layers}
+    seen = [hooks.run(model, batch.to(device), LAYERS) for batch in batches]
+    means = {layer: torch.cat([one[layer].mean(dim=(2, 3)) for one in seen]) for layer in LAYERS}
     return {layer: (values.mean(0), values.std(0)) for layer, values in means.items()}, sum(map(len, batches))
 
 
@@ -232,7 +281,7 @@ def judged(model: nn.Module) -> dict[str, dict[int, Worth]]:
     found: dict[str, dict[int, Worth]] = {}
     chosen = [method for method in METHODS if method.judged]
     for method in tqdm(chosen, desc="quality"):
-        fewer = (16, 24, 32, 48) if method.name == METHODS[-1].name else ()
+        fewer = (16, 32, 40, 48, 56) if method.name == METHODS[-1].name else ()
         found[method.name] = {
             steps: worth(model, pictures_of(method, model, steps), normal) for steps in (*fewer, 64, 256)
         }
@@ -279,6 +328,16 @@ def how_much_sooner(times: dict[str, list[float]], quality: dict[str, dict[int, 
     )
 
 
+def whole_layer(model: nn.Module, layer: str = "blocks.4.2", channels: int = 112) -> None:
+    """Print how long all channels of a layer take, with the standard settings."""
+    objectives = [fv.channel(layer, index) for index in range(channels)]
+    begin, used = clock(), time.process_time()
+    for _ in fv.render_many(model, objectives, size=SIZE, progress=True):
+        pass
+    wall, used = clock() - begin, time.process_time() - used
+    print(f"all {channels} channels of {layer}: {wall:.1f} s, {used:.1f} core-seconds")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -287,6 +346,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--skip-quality", action="store_true")
+    parser.add_argument("--skip-layer", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
@@ -298,6 +358,8 @@ def main() -> None:
     report(times, quality)
     if quality:
         how_much_sooner(times, quality)
+    if not options.skip_layer:
+        whole_layer(model)
 
 
 if __name__ == "__main__":
