@@ -28,6 +28,7 @@ import install_cell  # noqa: E402
 import launch  # noqa: E402
 import live_figures  # noqa: E402
 import look  # noqa: E402
+import make_pdf  # noqa: E402
 import narrow  # noqa: E402
 import pictures  # noqa: E402
 import wall  # noqa: E402
@@ -244,3 +245,45 @@ def test_a_tile_of_the_wall_leads_to_its_page(tmp_path: Path) -> None:
     assert item.img["src"] == "../_images/wall/a.webp"
     assert item.img["alt"] == "What blocks.3.2, channel 42 wants to see"
     assert (item.img["width"], item.img["loading"]) == ("96", "lazy")
+
+
+# ---- the book on paper
+
+
+def test_chapters_become_chapters_of_their_parts() -> None:
+    page = _page(
+        '<nav class="sheet"><div class="here-too"><p class="caption">On this page</p></div>'
+        '<p class="caption">Segment 1</p><p class="caption">Appendix</p></nav>'
+        "<article><section><h1>Book</h1><section><h2>How to read it</h2>"
+        '<div class="toctree-wrapper"><section><h3>One</h3><h4>Deeper</h4></section></div>'
+        '<div class="toctree-wrapper"><section><h3>API</h3><div class="toctree-wrapper"><section><h4>Images</h4>'
+        "</section></div></section></div></section></section></article>"
+    )
+    make_pdf.arrange(page)
+    outline = [(heading.name, heading.text) for heading in page.article.find_all(["h1", "h2", "h3", "h4"])]
+    assert outline == [
+        ("h1", "Book"),
+        ("h2", "How to read it"),
+        ("h1", "Segment 1"),
+        ("h2", "One"),
+        ("h3", "Deeper"),
+        ("h1", "Appendix"),
+        ("h2", "API"),
+        ("h3", "Images"),
+    ]
+
+
+def test_photographs_go_to_paper_as_jpeg_and_drawings_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "_images" / "wall").mkdir(parents=True)
+    noise = torch.rand(600, 1600, 4).mul(255).byte().numpy()
+    PILImage.fromarray(noise).save(tmp_path / "_images" / "wall" / "photograph.png")
+    (tmp_path / "_images" / "chart.png").write_bytes(_png(1600, 600))
+    page = _page('<img src="_images/wall/photograph.png"><img src="_images/chart.png"><img src="a.svg">')
+    make_pdf.lighten(page, tmp_path)
+    assert [picture["src"] for picture in page("img")] == [
+        "_images/wall/photograph.jpg",
+        "_images/chart.png",
+        "a.svg",
+    ]
+    with PILImage.open(tmp_path / "_images" / "wall" / "photograph.jpg") as lighter:
+        assert lighter.size == (make_pdf.WIDEST, 528)

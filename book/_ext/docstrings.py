@@ -1,4 +1,4 @@
-"""The API pages: our docstrings are plain text with backticks, and autodoc reads reStructuredText."""
+"""The API pages: our docstrings are plain text with backticks and formulas, and autodoc reads reStructuredText."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
-# What would begin markup where none is meant: |x| is an absolute value, *args a name.
-MARKUP = re.compile(r"([|*\\])")
+# Code, a formula, or what would begin markup where none is meant: |x| is an absolute value, *args a name.
+TOKEN = re.compile(r"(?<!`)`(?P<code>[^`]+)`(?!`)|\$(?P<formula>[^$]+)\$|(?P<mark>[|*\\])")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -51,15 +50,17 @@ def code_blocks(lines: list[str]) -> list[str]:
 
 
 def plain(line: str) -> str:
-    """Mark code as code, and nothing else as anything.
+    """Mark code as code, a formula as a formula, and nothing else as anything.
 
-    >>> print(plain("The mean of |x| over `axis`"))
-    The mean of \\|x\\| over ``axis``
+    >>> print(plain("The mean of |x| over `axis` is $|x|^2$"))
+    The mean of \\|x\\| over ``axis`` is :math:`|x|^2`
     """
-    parts = CODE.split(line)  # text and code take turns
-    return "".join(
-        f"``{part}``" if place % 2 else MARKUP.sub(r"\\\1", part) for place, part in enumerate(parts)
-    )
+    return TOKEN.sub(_marked, line)
+
+
+def _marked(found: re.Match[str]) -> str:
+    ways = {"code": "``{}``", "formula": ":math:`{}`", "mark": "\\{}"}
+    return ways[str(found.lastgroup)].format(found[str(found.lastgroup)])
 
 
 def skip(_app: Sphinx, _what: str, _name: str, obj: object, skipped: bool, _options: object) -> bool | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import OpenPage, pages
+from .conftest import ROOT, OpenPage, pages
+
+sys.path.insert(0, str(ROOT / "tools"))
+
+import make_pdf
 
 
 def _first_with(site: Path, text: str) -> str:
@@ -135,6 +140,17 @@ def test_on_paper_there_is_text_and_no_button(site: Path, open_page: OpenPage) -
         assert page.locator(".bar").is_hidden()
         assert page.locator("article h1").first.is_visible()
         assert all(not button.is_visible() for button in page.locator(".copy, .headerlink").all())
+
+
+def test_the_book_on_paper_is_tagged_and_has_an_outline(browser: Any, tmp_path: Path) -> None:
+    page, target = tmp_path / "page.html", tmp_path / "book.pdf"
+    page.write_text(
+        "<html lang=en><title>A book</title><h1>Part</h1><h2>Chapter</h2><p>Text.", encoding="utf-8"
+    )
+    make_pdf.print_page(browser, page, target)
+    content = target.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert all(mark in content for mark in (b"/StructTreeRoot", b"/Outlines", b"/Lang (en)"))
 
 
 def test_the_search_finds_a_chapter(server: str, open_page: OpenPage) -> None:
