@@ -17,13 +17,13 @@ from interp.spectrum import BANDS, Broken, Spectrum, keys, medians, merge, sketc
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
 
-def brute_force(band: str, ids: list[int], scores: list[float], k: int) -> list[int]:
+def brute_force(band: str, ids: list[int], scores: list[float], k: int, level: float = 0.0) -> list[int]:
     """Return the ids of a band by sorting everything, as a reader would define it."""
     pairs = [(score + 0.0, id_) for score, id_ in zip(scores, ids, strict=True) if math.isfinite(score)]
     if band == "slightly positive":
-        pairs = [pair for pair in pairs if pair[0] > 0]
+        pairs = [pair for pair in pairs if pair[0] > level]
     if band == "slightly negative":
-        pairs = [pair for pair in pairs if pair[0] < 0]
+        pairs = [pair for pair in pairs if pair[0] < level]
     sign = 1 if band in ("minimum", "slightly positive") else -1
     return [id_ for _, id_ in sorted(pairs, key=lambda pair: (sign * pair[0], pair[1]))[:k]]
 
@@ -77,6 +77,34 @@ def test_every_band_is_the_one_that_sorting_gives(scores: list[float], k: int, d
         assert [dict(zip(ids, rounded, strict=True))[id_] for id_ in band.ids] == list(band.scores)
     assert unit.not_finite == sum(not math.isfinite(score) for score in rounded)
     assert unit.images == len(scores) - unit.not_finite
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    level=st.sampled_from([0.0, 1 / 3, -2.5, 1e-30]),
+    k=st.integers(1, 9),
+    size=st.sampled_from([40, 300, 1100]),
+    steps=st.sampled_from([3, 50, 10**6]),
+    holes=st.sampled_from([0.0, 0.02, 0.5]),
+    seed=st.integers(0, 2**31),
+)
+def test_the_shortcuts_for_many_scores_give_the_lists_of_sorting(
+    level: float, k: int, size: int, steps: int, holes: float, seed: int
+) -> None:
+    chance = torch.Generator().manual_seed(seed)
+    zero = torch.full((3,), level)
+    # Few steps make ties; the smallest lie as near to the level as floating point allows.
+    around = torch.randint(-steps, steps + 1, (size, 3), generator=chance) * torch.tensor([1.0, 1e-3, 1e-7])
+    scores = zero + around
+    scores[torch.rand(size, 3, generator=chance) < holes] = float("inf")
+    scores[torch.rand(size, 3, generator=chance) < holes] = float("nan")
+    ids = torch.randperm(size, generator=chance)
+    found = Spectrum.empty({"layer": 3}, k=k, level={"layer": zero})
+    for part in (slice(0, size // 2), slice(size // 2, size)):
+        found = found.extended(ids[part], {"layer": scores[part]})
+    for unit, column in zip(found, scores.t().tolist(), strict=True):
+        for name in BANDS:
+            assert list(unit.band(name).ids) == brute_force(name, ids.tolist(), column, k, zero[0].item())
 
 
 @given(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,10 @@ def add_spectrum(commands: Commands) -> None:
     command.add_argument(
         "--show", metavar="[LAYER/]CHANNEL", nargs="+", default=[], help="print the images of these channels"
     )
+    command.add_argument(
+        "--decoders", type=int, default=1, help="threads that decode ahead, in each process (%(default)s)"
+    )
+    command.add_argument("--threads", type=int, default=1, help="of torch, in each process (%(default)s)")
     command.set_defaults(command=_spectrum)
 
 
@@ -71,6 +76,9 @@ def _command(commands: Commands, name: str, what: str) -> argparse.ArgumentParse
     )
     command.add_argument("--images", type=int, default=2000, help="number of scenes (%(default)s)")
     command.add_argument("--size", type=int, default=224, help="side of the images in pixels (%(default)s)")
+    command.add_argument(
+        "--shard", type=int, help="images in a shard, the most that a kill can cost (a sixteenth, 50 to 1000)"
+    )
     command.add_argument("--pool", choices=["mean", "max", "center"], default="mean")
     command.add_argument("-k", type=int, default=9, help="images in a band (%(default)s)")
     command.add_argument("--batch", type=int, default=16, help="images in a forward pass (%(default)s)")
@@ -84,7 +92,15 @@ def _spectrum(options: argparse.Namespace) -> None:
     model, source = _model(options), source_of(options)
     layers = _layers(model, options)
     job = spectrum.Job(
-        model, layers, source, pool=options.pool, k=options.k, batch=options.batch, device=options.device
+        model,
+        layers,
+        source,
+        pool=options.pool,
+        k=options.k,
+        batch=options.batch,
+        device=options.device,
+        threads=options.threads,
+        decoders=options.decoders,
     )
     shown = [_parsed(text, layers) for text in options.show]
     found = spectrum.run(job, Path(options.output), engine=_engine(options), progress=sys.stderr.isatty())
@@ -189,23 +205,31 @@ def source_of(options: argparse.Namespace) -> spectrum.Source:
         return hub.Streamed(kind, tuple(rest.split(",")), size=options.size)
     if colon and kind == "hub":
         return hub.Streamed(name, split=split or "train", size=options.size)
+    found: spectrum.Folder | spectrum.Items | None = None
     if name in _NAMED and not colon:
-        return _NAMED[name](split, options)
-    if Path(options.data).is_dir():
-        return spectrum.Folder(Path(options.data), options.size)
+        found = _NAMED[name](split, options)
+    elif Path(options.data).is_dir():
+        found = spectrum.Folder(Path(options.data), options.size)
+    if found is not None:
+        count = len(found.names if isinstance(found, spectrum.Folder) else found.dataset)
+        return replace(found, shard_size=shard_size(count) if options.shard is None else options.shard)
     raise BadInputError(f"--data {options.data!r} is no folder and no known source.\n{DATA}")
 
 
-def scenes(count: int, size: int = 224, *, shard_size: int = 200) -> spectrum.Items:
+def shard_size(count: int) -> int:
+    """Return how many images a shard should hold: few enough to resume and to share out, without thousands of files."""
+    return min(1000, max(50, -(-count // 16)))
+
+
+def scenes(count: int, size: int = 224) -> spectrum.Items:
     """Return the embedded scenes as a source; the label is the class of the main object.
 
     Args:
         count: how many.
         size: the side in pixels.
-        shard_size: how many a shard holds.
     """
     dataset = zoo.Scenes("all", size, length=count)
-    return spectrum.Items(dataset, f"scenes all {size}", class_names=zoo.SCENE_CLASSES, shard_size=shard_size)
+    return spectrum.Items(dataset, f"scenes all {size}", class_names=zoo.SCENE_CLASSES)
 
 
 def photographs(size: int = 224) -> spectrum.Items:
@@ -224,7 +248,7 @@ def _imagenette(split: str, options: argparse.Namespace) -> spectrum.Items:
     )
 
 
-_NAMED: dict[str, Callable[[str, argparse.Namespace], spectrum.Source]] = {
+_NAMED: dict[str, Callable[[str, argparse.Namespace], spectrum.Items]] = {
     "scenes": lambda _, options: scenes(options.images, options.size),
     "photographs": lambda _, options: photographs(options.size),
     "imagenette": _imagenette,

@@ -104,6 +104,12 @@ def read(path: Path) -> tuple[Spectrum, dict[str, Any]]:
         ) from error
 
 
+def counted(path: Path) -> int:
+    """Return how many images a spectrum's file has seen, from its first line alone."""
+    with open(path, "rb") as file:
+        return int(json.loads(file.readline())["images"])
+
+
 def _header(spectrum: Spectrum) -> dict[str, Any]:
     return {
         "format": FORMAT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -18,7 +19,7 @@ from interp import image
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
-from interp.spectrum.sources import Source, batches
+from interp.spectrum.sources import Source, batches, check_positive
 from interp.spectrum.state import Spectrum, merge
 from interp.spectrum.tracking import Tally, scorer
 
@@ -53,6 +54,10 @@ class Job:
     device: str = "cpu"
     threads: int = 1
     decoders: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("k", "batch", "threads"):
+            check_positive(name, getattr(self, name))
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False
         job: what to compute.
         folder: where the results lie; a folder belongs to one job.
         engine: `here`, `processes(n)`, or `interp.extras.ray_engine.ray_actors(n)`; all give the same bytes.
-        progress: whether to show a bar of the shards.
+        progress: whether to show a bar of the shards, with images a second and the time left.
 
     Raises:
         BadInputError: the folder belongs to another job, or there are fewer images than a band holds.
@@ -114,7 +119,10 @@ def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False
     todo = job.unfinished(folder)
     done = job.source.shards - len(todo)
     with tqdm(total=job.source.shards, initial=done, unit=" shards", disable=not progress) as bar:
-        for _ in engine(job, folder, todo):
+        start, images = time.monotonic(), 0
+        for shard in engine(job, folder, todo):
+            images += files.counted(job.file(folder, shard))
+            bar.set_postfix_str(f"{images / (time.monotonic() - start):.3g} images/s", refresh=False)
             bar.update()
     found = gather(folder)
     if found.images < job.k:

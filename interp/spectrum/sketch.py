@@ -58,7 +58,7 @@ def buckets() -> int:
 
 @functools.cache
 def _table() -> Tensor:
-    """Return the bucket for each sign, exponent and upper eight bits of the mantissa: int16 (131072,)."""
+    """Return the bucket for each sign, exponent and upper eight bits of the mantissa: int64 (131072,)."""
     cells = torch.arange(1 << 17, dtype=torch.int64)
     octave = ((cells >> 8) & 255) - 127 - OCTAVES[0]
     step = torch.bucketize(cells & 255, torch.tensor(_steps()), right=True) - 1
@@ -67,13 +67,13 @@ def _table() -> Tensor:
     offset = torch.where(octave < 0, 0, index + 1)
     bucket = side + torch.where(cells >> 16 == 1, -offset, offset)
     bucket[(cells >> 8) & 255 == 255] = 2 * side + 1
-    return bucket.to(torch.int16)
+    return bucket
 
 
 def bucket(scores: Tensor) -> Tensor:
     """Return the bucket of each float32 score as int64, in the same shape."""
     cells = (scores.contiguous().view(torch.int32) >> 15) & 0x1FFFF
-    return _table().index_select(0, cells.flatten()).to(torch.int64).view(scores.shape)
+    return _table().index_select(0, cells.flatten()).view(scores.shape)
 
 
 def count(scores: Tensor, before: Tensor | None = None) -> Tensor:

@@ -99,6 +99,9 @@ class Items:
     class_names: Sequence[str] = ()
     shard_size: int = 1000
 
+    def __post_init__(self) -> None:
+        check_positive("shard_size", self.shard_size)
+
     @property
     def fingerprint(self) -> str:
         return digest(["items", self.name, len(self.dataset), self.size, self.shard_size])
@@ -153,6 +156,9 @@ class Folder:
     size: int = 224
     label: Callable[[str], str] = folder_name
     shard_size: int = 1000
+
+    def __post_init__(self) -> None:
+        check_positive("shard_size", self.shard_size)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -227,6 +233,12 @@ def _raiser(error: Exception) -> Callable[[], Tensor]:
     return fail
 
 
+def check_positive(name: str, value: int) -> None:
+    """Refuse a number below 1."""
+    if value < 1:
+        raise BadInputError(f"{name} has to be at least 1; got {value}.")
+
+
 def _checked(shard: int, shards: int) -> int:
     if not 0 <= shard < shards:
         raise BadInputError(f"This source has the shards 0 to {shards - 1}; there is no shard {shard}.")
@@ -253,6 +265,7 @@ def batches(entries: Source | Iterable[Entry], *, size: int = 16, workers: int =
     Raises:
         BadInputError: the images have different sizes.
     """
+    check_positive("size", size)
     listed = entries if isinstance(entries, Iterable) else everything(entries)
     images: list[tuple[Entry, Tensor]] = []
     broken: list[Broken] = []
@@ -281,7 +294,7 @@ def _batch(images: Sequence[tuple[Entry, Tensor]], broken: Sequence[Broken]) -> 
 
 def _decoded(entries: Iterable[Entry], workers: int) -> Iterator[tuple[Entry, Tensor | Broken]]:
     """Decode entries in order, with threads a bounded way ahead."""
-    if workers == 0:
+    if workers < 1:
         yield from ((entry, _load(entry)) for entry in entries)
         return
     entries = iter(entries)

@@ -119,7 +119,7 @@ class Spectrum:
         def sampled(old: Tensor, new: Tensor) -> Tensor:
             if len(kept) == old.shape[1] and bool((kept < len(kept)).all()):
                 return old  # no new image got into the sample
-            return torch.cat([old, new], dim=1)[:, kept]
+            return torch.cat([old, new], dim=1).index_select(1, kept)
 
         layers = {
             name: units.extended(each, ids, tables[name], sampled) for name, each in self.layers.items()

@@ -21,9 +21,8 @@ POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "max": lambda maps: maps.amax(dim=(2, 3)),
     "center": lambda maps: maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2].clone(),
 }
-CHUNK = (
-    512  # scores that wait to be counted together: enough to make the counting cheap, few enough to forget
-)
+# Images whose scores wait to be counted together: enough to make the counting cheap, few enough to keep.
+CHUNK = 1024
 
 
 def track(

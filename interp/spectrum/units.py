@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from interp.errors import BadInputError
@@ -55,12 +56,16 @@ def extended(units: Units, ids: Tensor, scores: Tensor, sampled: Callable[[Tenso
         scores: (C, N) float32.
         sampled: picks the columns that stay in the sample from the old and the new scores.
     """
-    rows, columns = _candidates(units, scores)
-    values, owners, level = scores[rows, columns], ids[columns], units.level[rows]
-    best = [
-        _improved(ranked, _sign(band) * values, owners, torch.where(_belongs(band, values, level), rows, -1))
-        for band, ranked in zip(BANDS, units.best, strict=True)
+    values = _finite_or_nan(scores)
+    limits = [
+        _to_beat(band, ranked, values, units.level) for band, ranked in zip(BANDS, units.best, strict=True)
     ]
+    rows, columns = _candidates(values, limits)
+    found, owners, level = values[rows, columns], ids[columns], units.level[rows]
+    best = []
+    for band, ranked, limit in zip(BANDS, units.best, limits, strict=True):
+        good = _belongs(band, found, level) & _reaches(band, found, limit[rows])
+        best.append(_improved(ranked, rows[good], keys.encode(_sign(band) * found[good], owners[good])))
     counts = sketch.count(scores, units.counts)
     return Units(torch.stack(best), counts, sampled(units.scores, scores), units.level)
 
@@ -84,29 +89,58 @@ def merged(parts: Sequence[Units], sample: Tensor) -> Units:
 # The lists
 
 
-def _candidates(units: Units, scores: Tensor) -> tuple[Tensor, Tensor]:
+def _finite_or_nan(scores: Tensor) -> Tensor:
+    """Return the scores with NaN for infinity: no comparison lets a NaN pass."""
+    if bool(torch.isfinite(scores.sum())):  # nearly always, and it reads the scores only once
+        return scores
+    return torch.where(torch.isfinite(scores), scores, torch.nan)
+
+
+def _candidates(scores: Tensor, limits: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Return the (rows, columns) of the scores (C, N) that may get into a list.
 
     After the first images they are few: four comparisons with the last entries of the lists sort out the rest.
     """
-    low, below, above, high = (
-        _to_beat(ranked, band, scores, units.level)[:, None]
-        for band, ranked in zip(BANDS, units.best, strict=True)
-    )
+    low, below, above, high = (limit[:, None] for limit in limits)
     good = (scores >= high) | (scores <= low) | ((scores >= below) & (scores <= above))
     rows, columns = good.nonzero(as_tuple=True)
     return rows, columns
 
 
-def _to_beat(ranked: Tensor, band: str, scores: Tensor, level: Tensor) -> Tensor:
-    """Return the score to reach for each list (C, k + 1): its last one, or the new scores' own if it is not full."""
-    worst, _ = keys.decode(ranked[:, -1])
-    unfilled = ranked[:, -1] == keys.EMPTY
-    if bool(unfilled.any()):
-        usable = torch.where(_belongs(band, scores, level[:, None]), _sign(band) * scores, -torch.inf)
-        own = usable.topk(min(ranked.shape[1], scores.shape[1])).values
-        worst = torch.where(unfilled, own[:, -1] if own.shape[1] == ranked.shape[1] else -torch.inf, worst)
-    return _sign(band) * worst
+def _to_beat(band: str, ranked: Tensor, scores: Tensor, level: Tensor) -> Tensor:
+    """Return the score to reach for each list (C, k + 1): its last one, or, if it has room, a bound by the new ones."""
+    last = ranked[:, -1]
+    limit, room = _sign(band) * keys.decode(last)[0], last == keys.EMPTY
+    if not bool(room.any()):
+        return limit
+    return torch.where(room, _bound(band, scores, level, ranked.shape[1]), limit)
+
+
+def _bound(band: str, scores: Tensor, level: Tensor, k: int) -> Tensor:
+    """Return for each row (C, N) a score that at least k of a band's scores reach, if it has so many."""
+    sign = _sign(band)
+    if band in ("minimum", "maximum"):
+        return sign * _reached(sign * scores, k)
+    # How far beyond the level a score is; those on the other side count as infinitely far.
+    distance = F.threshold(sign * (level[:, None] - scores), 0.0, torch.inf)
+    radius = -_reached(-distance, k)
+    return level - sign * (
+        radius + 1e-6 * (radius + level.abs())
+    )  # more than the differences were rounded by
+
+
+def _reached(scores: Tensor, k: int) -> Tensor:
+    """Return for each row (C, N) a score that at least k of its scores reach; it need not be the greatest one.
+
+    The k-th largest of the maxima of 2 k groups is close to the k-th largest of all, and much faster to find.
+    """
+    width = max(1, scores.shape[1] // (2 * k))
+    groups = scores.shape[1] // width
+    if groups < k:
+        return torch.full(scores.shape[:1], -torch.inf)
+    maxima = scores[:, : groups * width].view(-1, groups, width).amax(dim=2)
+    maxima = torch.where(maxima.isnan(), -torch.inf, maxima)  # a group with a NaN is left out
+    return maxima.topk(k).values[:, -1]
 
 
 def _sign(band: str) -> int:
@@ -115,19 +149,21 @@ def _sign(band: str) -> int:
 
 
 def _belongs(band: str, values: Tensor, level: Tensor) -> Tensor:
-    """Return which scores a band may hold: all finite ones, or those on its side of the level."""
+    """Return which scores a band may hold: those on its side of the level, or all that are numbers."""
     if band == "slightly positive":
-        return torch.isfinite(values) & (values > level)
+        return values > level
     if band == "slightly negative":
-        return torch.isfinite(values) & (values < level)
-    return torch.isfinite(values)
+        return values < level
+    return values == values
 
 
-def _improved(ranked: Tensor, scores: Tensor, ids: Tensor, rows: Tensor) -> Tensor:
-    """Return the lists (C, k + 1) after scores (M,), each for the list that `rows` names; -1 is for none."""
-    worst = ranked[rows, -1]
-    better = (rows >= 0) & ((worst == keys.EMPTY) | (scores >= keys.decode(worst)[0]))
-    changed, table = _by_row(rows[better], keys.encode(scores[better], ids[better]))
+def _reaches(band: str, values: Tensor, limit: Tensor) -> Tensor:
+    return values >= limit if _sign(band) > 0 else values <= limit
+
+
+def _improved(ranked: Tensor, rows: Tensor, found: Tensor) -> Tensor:
+    """Return the lists (C, k + 1) after more keys (M,), each for the list that `rows` names, in ascending order."""
+    changed, table = _by_row(rows, found)
     result = ranked.clone()
     result[changed] = keys.largest(torch.cat([ranked[changed], table], dim=1), ranked.shape[1])
     return result
