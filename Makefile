@@ -44,6 +44,10 @@ serve: .venv/ready-book book/_vendor/ready  ## show the book on this machine and
 notebooks: book  ## lay the chapters out as notebooks in _build/notebooks
 	@$(PYTHON) tools/export_notebooks.py
 
+.PHONY: nbval
+nbval: .venv/ready-test notebooks wheel  ## run all notebooks on the wheel alone, with the newest of everything (long)
+	@$(PYTHON) tools/run_notebooks.py $(N)
+
 .PHONY: pdf
 pdf: .venv/ready-test book  ## print the book as one PDF (needs a chromium)
 	@$(PYTHON) tools/make_pdf.py
@@ -56,7 +60,7 @@ wheel: .venv/bin/uv  ## build the package alone: dist/interp-VERSION-py3-none-an
 
 .PHONY: data
 data: .venv/ready-test  ## compute the small results in book/_data anew (long)
-	@for file in tools/make_data.py tools/readme_picture.py; do echo "$$file"; $(PYTHON) $$file; done
+	@for file in tools/make_data.py tools/make_microscope.py tools/readme_picture.py; do echo "$$file"; $(PYTHON) $$file; done
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The checks

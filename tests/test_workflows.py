@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -48,3 +49,19 @@ def test_the_book_is_built_only_where_torch_sees_a_gpu() -> None:
     steps = [step for step in yaml.safe_load(text)["jobs"]["build"]["steps"] if "run" in step]
     assert "torch.cuda.is_available()" in steps[0]["run"]
     assert text.count("self-hosted") == 1
+
+
+def test_the_published_book_is_the_large_edition() -> None:
+    job = yaml.safe_load((FOLDER / "book.yml").read_text(encoding="utf-8"))["jobs"]["build"]
+    assert job["env"]["INTERP_EDITION"] == "large"
+    other = [file.name for file in FOLDER.glob("*.yml") if "INTERP_EDITION" in file.read_text(encoding="utf-8")]
+    assert other == ["book.yml"]
+
+
+def test_every_target_of_make_that_a_workflow_calls_exists() -> None:
+    known = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for file in FOLDER.glob("*.yml"):
+        jobs = yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"].values()
+        lines = [line for job in jobs for step in job["steps"] for line in step.get("run", "").splitlines()]
+        called = {word for line in lines if line.startswith("make ") for word in line.split()[1:]}
+        assert called <= known, (file.name, called - known)

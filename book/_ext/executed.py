@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import edition
 import nbformat
 import yaml
 from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
@@ -59,13 +60,20 @@ def folder() -> Path:
 
 def is_notebook(path: Path) -> bool:
     """Tell whether a file is a page with code cells."""
-    return path.suffix == ".md" and is_myst_markdown_notebook(path.read_text(encoding="utf-8"))
+    return path.suffix == ".md" and is_myst_markdown_notebook(_text(path))
 
 
 def read(path: Path) -> NotebookNode:
-    """Read a page as a notebook without outputs."""
+    """Read a page, as the edition that is built has it, as a notebook without outputs."""
     config = MdParserConfig(enable_extensions=set(_extensions(ROOT / "_config.yml")))
-    return read_myst_markdown_notebook(path.read_text(encoding="utf-8"), config=config, path=path)
+    return read_myst_markdown_notebook(_text(path), config=config, path=path)
+
+
+def _text(path: Path) -> str:
+    try:
+        return edition.select(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{_name(path)}: {error}") from error
 
 
 def _extensions(config: Path) -> list[str]:

@@ -19,6 +19,7 @@ from sphinx.environment import BuildEnvironment
 def setup(app: Sphinx) -> dict[str, Any]:
     # MyST-NB has no setting for the client; this is the one place where it makes it.
     myst_nb.sphinx_.create_client = PageClient
+    app.setup_extension("edition")
     app.connect("env-get-outdated", outdated)
     app.connect("doctree-read", note_key)
     return {"env_version": _extensions(), "parallel_read_safe": True, "parallel_write_safe": True}
