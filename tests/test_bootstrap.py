@@ -58,6 +58,26 @@ def test_without_pip_and_uv_the_error_says_what_to_install(
         bootstrap.bring_uv(sys.executable, str(tmp_path))
 
 
+@pytest.mark.parametrize("was_there", [True, False])
+def test_a_new_environment_that_cannot_have_uv_does_not_stay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, was_there: bool
+) -> None:
+    """Else it would still be without pip when python3-venv has been installed; one that was there is not ours."""
+    folder = tmp_path / "env"
+
+    def fail(*_: object) -> None:
+        sys.exit("no uv")
+
+    monkeypatch.setattr(bootstrap, "works", lambda _python: was_there)
+    monkeypatch.setattr(bootstrap, "make", lambda _python, path: Path(path).mkdir())
+    monkeypatch.setattr(bootstrap, "bring_uv", fail)
+    if was_there:
+        folder.mkdir()
+    with pytest.raises(SystemExit, match="no uv"):
+        bootstrap.main(str(folder))
+    assert folder.exists() == was_there
+
+
 @pytest.mark.parametrize("version", [(3, 10, 2), (3, 14, 0)])
 def test_a_python_that_does_not_fit_is_refused(
     monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...]

@@ -18,10 +18,17 @@ WANTED = [(3, 13), (3, 12), (3, 11)]
 def main(folder):
     """Make the environment in a folder; an environment that works is left alone."""
     inside = os.path.join(folder, "bin", "python")
-    if not works(inside):
+    new = not works(inside)
+    if new:
         make(find_python(), folder)
-    if not os.path.exists(os.path.join(folder, "bin", "uv")):
+    if os.path.exists(os.path.join(folder, "bin", "uv")):
+        return
+    try:
         bring_uv(inside, folder)
+    except SystemExit:
+        if new:  # made without pip, it would stay so after what was missing has been installed
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def find_python():
