@@ -98,6 +98,7 @@ def test_an_image_is_the_one_that_the_data_name(site: Path) -> None:
         # Noise is what WebP keeps worst; another image is not correlated at all.
         assert np.corrcoef(shown.ravel(), should.ravel())[0, 1] > 0.5
         assert index["names"][index["labels"][place]] == "xyz"[found[id_][1]]
+    assert index["ids"] == list(needed)
 
 
 def test_optimized_pictures_stand_at_their_place_on_the_sheet(site: Path) -> None:
@@ -208,6 +209,22 @@ def test_expanded_weights_of_linear_layers_are_their_product() -> None:
     found = neighbors.expanded_weights(model, "0", "4", 9)
     expected = model[4].weight[:, :, 0, 0] @ model[2].weight.sum(dim=(2, 3))
     torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_neighbors_by_weight_are_the_largest_shares_in_rows_and_columns() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 5, 3, padding=1))
+    found = track(model, ["0", "2"], batches(Items(pictures(side=9), "random")))
+    usual = found.layers["0"].scores.std(dim=1, correction=0)
+    moved = model[2].weight.detach().sum(dim=(2, 3)) * usual
+    table = moved / moved.norm(dim=1, keepdim=True)
+    below, above = neighbors.by_weight(model, found, 9, 2)
+    assert set(below) == {("2", channel) for channel in range(5)}
+    assert set(above) == {("0", channel) for channel in range(4)}
+    for near, name, rows in ((below, "0", table), (above, "2", table.t())):
+        for (_, channel), entries in near.items():
+            values, indices = rows[channel].abs().topk(2)
+            assert [(layer, index) for layer, index, _ in entries] == [(name, int(i)) for i in indices]
+            assert [abs(value) for *_, value in entries] == pytest.approx(values.tolist(), rel=1e-3)
 
 
 def test_correlations_are_those_of_the_scores() -> None:

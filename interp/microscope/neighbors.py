@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ ACTIVATIONS = (
     nn.Mish,
     nn.Softplus,
 )
-Units = Sequence[tuple[str, int]]
+Near = dict[tuple[str, int], list[tuple[str, int, float]]]  # {unit: [(layer, channel, how much), ...]}
 
 
 def units_of(spectrum: Spectrum) -> list[tuple[str, int]]:
@@ -98,7 +98,7 @@ def strongest(values: Tensor, count: int) -> list[tuple[int, float]]:
     return [(index, float(values[index])) for index in order if values[index] != 0]
 
 
-def by_correlation(spectrum: Spectrum, count: int) -> dict[tuple[str, int], list[tuple[str, int, float]]]:
+def by_correlation(spectrum: Spectrum, count: int) -> Near:
     """Return for each unit the units that say most nearly the same, or the opposite, about the images."""
     units, table = units_of(spectrum), correlations(spectrum)
     table.fill_diagonal_(0)
@@ -108,29 +108,26 @@ def by_correlation(spectrum: Spectrum, count: int) -> dict[tuple[str, int], list
     }
 
 
-def by_weight(
-    model: nn.Module, spectrum: Spectrum, size: int, count: int
-) -> dict[tuple[str, int], list[tuple[str, int, float]]]:
-    """Return for each unit the units of the layer before, among those of the spectrum, that move it most.
+def shares(model: nn.Module, spectrum: Spectrum, lower: str, upper: str, size: int) -> Tensor:
+    """Return (C upper, C lower): the part that each lower channel has in what moves each upper one, in [-1, 1].
 
-    The weight is multiplied by the lower unit's usual spread, and divided by the upper one's.
+    It is the expanded weight times the lower channel's usual spread; the squares of a row add up to 1.
     """
-    names, usual = list(spectrum.layers), spread(spectrum)
-    found: dict[tuple[str, int], list[tuple[str, int, float]]] = {}
-    for lower, upper in itertools.pairwise(names):
-        weights = expanded_weights(model, lower, upper, size) * usual[lower]
-        weights = weights / usual[upper].clamp(min=1e-12)[:, None]
-        for channel, row in enumerate(weights):
-            found[upper, channel] = [(lower, index, value) for index, value in strongest(row, count)]
-    return found
+    moved = expanded_weights(model, lower, upper, size) * spread(spectrum)[lower]
+    length: Tensor = torch.linalg.vector_norm(moved, dim=1, keepdim=True)
+    return moved / length.clamp(min=1e-12)
 
 
-def reversed_neighbors(
-    neighbors: Mapping[tuple[str, int], Sequence[tuple[str, int, float]]], count: int
-) -> dict[tuple[str, int], list[tuple[str, int, float]]]:
-    """Return for each unit the units that name it, the strongest first: what it feeds into."""
-    found: dict[tuple[str, int], list[tuple[str, int, float]]] = {}
-    for (layer, channel), others in neighbors.items():
-        for other, index, value in others:
-            found.setdefault((other, index), []).append((layer, channel, value))
-    return {unit: sorted(named, key=lambda each: -abs(each[2]))[:count] for unit, named in found.items()}
+def by_weight(model: nn.Module, spectrum: Spectrum, size: int, count: int) -> tuple[Near, Near]:
+    """Return for each unit the units of the layer before that move it most, and those of the layer behind.
+
+    The layers are those of the spectrum, in its order.
+    """
+    below: Near = {}
+    above: Near = {}
+    for lower, upper in itertools.pairwise(spectrum.layers):
+        table = shares(model, spectrum, lower, upper, size)
+        for near, name, other, rows in ((below, upper, lower, table), (above, lower, upper, table.t())):
+            for channel, row in enumerate(rows):
+                near[name, channel] = [(other, index, value) for index, value in strongest(row, count)]
+    return below, above

@@ -1,7 +1,8 @@
 """What the pages are drawn from: the data of the site, of a layer, of a unit; short names for what is there often.
 
-index   title, about, credit, back, images, broken, pool, size, thumbnail; names, the different labels; labels, for each
-        image its index in names; layers, each with name, slug, channels, grid, field, optimized, warnings
+index   title, about, credit, back, images, broken, pool, size, thumbnail; names, the different labels; for each image
+        in labels its index in names and in ids its number in the source; layers, each with name, slug, channels, grid,
+        field, optimized, warnings
 layer   name, units
 unit    b, the columns, each with n its name, i the images, s their scores, w their patches, tied; h the histogram, its
         largest bar 1000; r the range; m the median; n the images counted; f warnings; dead; and the neighbors below,
@@ -41,6 +42,7 @@ def index(
         "pool": spectrum.pool,
         "names": names,
         "labels": [number[label] for label in shown.labels],
+        "ids": list(shown.ids),
         "layers": [about_layer(spectrum, name, fields.get(name), optimized) for name in spectrum.layers],
     }
 

@@ -175,12 +175,8 @@ def _write_data(
 
 
 def _neighbors(model: nn.Module, spectrum: Spectrum, size: int) -> records.Tables:
-    below = neighbors.by_weight(model, spectrum, size, NEIGHBORS)
-    return {
-        "below": below,
-        "above": neighbors.reversed_neighbors(below, NEIGHBORS),
-        "alike": neighbors.by_correlation(spectrum, NEIGHBORS),
-    }
+    below, above = neighbors.by_weight(model, spectrum, size, NEIGHBORS)
+    return {"below": below, "above": above, "alike": neighbors.by_correlation(spectrum, NEIGHBORS)}
 
 
 def _write(path: Path, kind: str, content: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@
 
 const KINDS = ["minimum", "below", "above", "maximum"];
 const POOLS = { mean: "mean over the positions", max: "maximum over the positions", center: "middle position" };
-const WHOLE = [0, 0, 1];
+const WHOLE = [0, 0, 1], SMALLER = 0.97; // a window of nearly the whole image is no patch
 const SHEET = 256, ACROSS = 16; // optimized pictures on a sheet and in its row
 const view = { patches: false, face: "plus" };
 let about = null;
@@ -31,7 +31,7 @@ const signed = value => (value < 0 ? "" : "+") + show(value);
 const many = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 const address = (name, channel) => `#${encodeURIComponent(name)}${channel === undefined ? "" : `/${channel}`}`;
 const labelOf = place => about.names[about.labels[place]];
-const words = place => `${labelOf(place)}, image ${place}`;
+const words = place => `${labelOf(place)}, image ${about.ids[place]}`;
 
 /* ---- tiles ---- */
 
@@ -43,7 +43,7 @@ function photograph(place, window, { tag = "span", framed = false, ...attributes
   tile.append(make("img", { src: file, alt: words(place), loading: "lazy", decoding: "async", width: pixels, height: pixels,
     error: () => tile.classList.add("missing"),
     style: side < 1 ? `width:${100 / side}%;left:${-100 * left / side}%;top:${-100 * top / side}%` : null }));
-  if (framed && window && window[2] < 0.97) tile.append(make("span", { class: "frame",
+  if (framed && window && window[2] < SMALLER) tile.append(make("span", { class: "frame",
     style: `left:${100 * window[0]}%;top:${100 * window[1]}%;width:${100 * window[2]}%;height:${100 * window[2]}%` }));
   return tile;
 }
@@ -110,9 +110,9 @@ function enlarge(layer, unit, channel, band, index) {
   });
   const box = make("dialog", { "aria-label": words(place), close: () => box.remove(), click: event => { if (event.target === box || event.target.closest("a")) box.close(); } },
     make("button", { type: "button", class: "theme close", click: () => box.close() }, "Close"),
-    make("h2", {}, labelOf(place)), photograph(place, band.w[index], { framed: true }),
+    make("h2", {}, labelOf(place), make("span", { class: "soft" }, `image ${about.ids[place]}`)), photograph(place, band.w[index], { framed: true }),
     make("p", {}, `${band.n} of ${layer.name}, channel ${channel}, number ${index + 1}. The score is ${show(band.s[index])}.` +
-      (band.w[index] ? " The frame is the patch in which the channel was most extreme." : "")),
+      (band.w[index] && band.w[index][2] < SMALLER ? " The frame is the patch in which the channel was most extreme." : "")),
     others.length > 0 && make("p", { class: "soft" }, `Among the extremes of these channels of the layer, too:`),
     others.length > 0 && make("div", { class: "sheet" }, ...others.map(([number, other]) => channelTile(layer, number, other))));
   document.body.append(box);
@@ -143,9 +143,9 @@ function histogram(unit) {
 /* ---- neighbors ---- */
 
 function neighbors(unit, turn) {
-  const kinds = [["below", "Moved most by", "Weights from the layer before on this site, in usual spreads: what one spread more of that channel changes here."],
-    ["above", "Moves most", "Weights to the layer behind, in usual spreads."],
-    ["alike", "Agrees or disagrees most with", "Correlation of the scores over a sample of the images."]];
+  const kinds = [["below", "Moved most by", "Weights from the layer before on this site, without the non-linearities between, as shares: the squares of all of a channel's add up to 1."],
+    ["above", "Moves most", "Where this channel has its largest shares in the layer behind on this site."],
+    ["alike", "Agrees or disagrees most with", "Correlation of the scores over a sample of the images, among all layers of this site."]];
   const sections = kinds.filter(([kind]) => unit[kind].length).map(([kind, title, note]) =>
     make("section", {}, make("h2", {}, title), make("p", {}, note), make("ul", {}, ...unit[kind].map(entry => neighbor(entry, turn)))));
   return make("div", { class: "neighbors" }, ...sections);

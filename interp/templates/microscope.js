@@ -92,7 +92,7 @@ function layerPage(layer, data) {
 }
 
 function unitPage(layer, data, channel, turn) {
-  const unit = data.units[channel], last = layer.channels - 1, patched = unit.b.some(band => band.w.some(Boolean));
+  const unit = data.units[channel], last = layer.channels - 1, patched = unit.b.some(band => band.w.some(window => window && window[2] < SMALLER));
   page(`${layer.name} / ${channel}`,
     crumbs(make("span", {}, make("a", { href: "#" }, about.title), " / ", link(layer, layer.name)),
       make("span", { class: "ways" }, channel > 0 && link(layer, `\u2190 channel ${channel - 1}`, channel - 1), channel < last && link(layer, `channel ${channel + 1} \u2192`, channel + 1))),
