@@ -17,11 +17,12 @@ from torch import Tensor
 
 from interp import image
 from interp.errors import DamagedFileError, MissingFileError, UnwritableError
+from interp.spectrum import sketch
 from interp.spectrum.state import Broken, Spectrum
 from interp.spectrum.units import Units
 
-FORMAT = 1
-FIELDS = ("best", "counts", "scores", "level")
+FORMAT = 2
+FIELDS = ("best", "scores", "level")
 
 
 def save(spectrum: Spectrum, path: Path, *, about: Mapping[str, Any] | None = None) -> None:
@@ -124,20 +125,21 @@ def _header(spectrum: Spectrum) -> dict[str, Any]:
 
 
 def _arrays(spectrum: Spectrum) -> bytes:
+    """Return the arrays as a plain archive: keys and scores hardly shrink, and the empty buckets are left out."""
     arrays = {"sample": spectrum.sample.numpy()}
     for index, units in enumerate(spectrum.layers.values()):
         arrays |= {f"{index}.{field}": getattr(units, field).numpy() for field in FIELDS}
+        counts = units.counts.flatten()
+        filled = counts.nonzero()[:, 0]
+        arrays |= {f"{index}.filled": filled.numpy(), f"{index}.counts": counts[filled].numpy()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
 def _spectrum(header: Mapping[str, Any], payload: bytes) -> Spectrum:
     with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
-        layers = {
-            name: Units(*(_tensor(arrays[f"{index}.{field}"]) for field in FIELDS))
-            for index, name in enumerate(header["layers"])
-        }
+        layers = {name: _units(arrays, index) for index, name in enumerate(header["layers"])}
         sample = _tensor(arrays["sample"])
     return Spectrum(
         layers=layers,
@@ -149,6 +151,13 @@ def _spectrum(header: Mapping[str, Any], payload: bytes) -> Spectrum:
         pool=header["pool"],
         broken=tuple(Broken(*each) for each in header["broken"]),
     )
+
+
+def _units(arrays: Mapping[str, np.ndarray], index: int) -> Units:
+    best, scores, level = (_tensor(arrays[f"{index}.{field}"]) for field in FIELDS)
+    counts = torch.zeros(len(level), sketch.buckets(), dtype=torch.int32)
+    counts.view(-1)[_tensor(arrays[f"{index}.filled"])] = _tensor(arrays[f"{index}.counts"])
+    return Units(best, counts, scores, level)
 
 
 def _tensor(array: np.ndarray) -> Tensor:
