@@ -42,6 +42,9 @@ def add_spectrum(commands: Commands) -> None:
         "--decoders", type=int, default=1, help="threads that decode ahead, in each process (%(default)s)"
     )
     command.add_argument("--threads", type=int, default=1, help="of torch, in each process (%(default)s)")
+    command.add_argument(
+        "--share", default="0/1", metavar="I/N", help="compute every Nth shard only, from shard I on"
+    )
     command.set_defaults(command=_spectrum)
 
 
@@ -102,8 +105,14 @@ def _spectrum(options: argparse.Namespace) -> None:
         threads=options.threads,
         decoders=options.decoders,
     )
-    shown = [_parsed(text, layers) for text in options.show]
-    found = spectrum.run(job, Path(options.output), engine=_engine(options), progress=sys.stderr.isatty())
+    shown, share = [_parsed(text, layers) for text in options.show], _share(options.share)
+    folder, engine, progress = Path(options.output), _engine(options), sys.stderr.isatty()
+    if share != (0, 1):
+        spectrum.compute(job, folder, share=share, engine=engine, progress=progress)
+        done = source.shards - len(job.unfinished(folder))
+        sys.stdout.write(f"{done} of {source.shards} shards are finished.\n")
+        return
+    found = spectrum.run(job, folder, engine=engine, progress=progress)
     if options.save:
         spectrum.save(found, Path(options.save))
     lines = [f"{found.images:,} images, {len(found.broken)} broken, {len(found)} channels."]
@@ -111,6 +120,13 @@ def _spectrum(options: argparse.Namespace) -> None:
     for layer, channel in shown:
         lines += _printed(_unit(found, layer, channel), source)
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _share(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal()):
+        raise BadInputError(f"A share is written INDEX/COUNT, such as 0/4; got {text!r}.")
+    return int(index), int(count)
 
 
 def _parsed(text: str, layers: Sequence[str]) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 from interp.spectrum.files import load, save
 from interp.spectrum.local import processes
 from interp.spectrum.logs import JsonLines, Sink, logged
-from interp.spectrum.shards import Engine, Job, gather, here, run
+from interp.spectrum.shards import Engine, Job, compute, gather, here, run
 from interp.spectrum.sources import Batch, Entry, Folder, Items, Source, batches
 from interp.spectrum.state import Broken, Spectrum, medians, merge
 from interp.spectrum.tracking import scorer, track, tracking
@@ -27,6 +27,7 @@ __all__ = [
     "Unit",
     "Units",
     "batches",
+    "compute",
     "gather",
     "here",
     "load",

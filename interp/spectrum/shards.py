@@ -115,15 +115,7 @@ def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False
         UnwritableError: the folder cannot be written; what is finished stays.
         DamagedFileError: a result was changed behind our back.
     """
-    prepare(job, folder)
-    todo = job.unfinished(folder)
-    done = job.source.shards - len(todo)
-    with tqdm(total=job.source.shards, initial=done, unit=" shards", disable=not progress) as bar:
-        start, images = time.monotonic(), 0
-        for shard in engine(job, folder, todo):
-            images += files.counted(job.file(folder, shard))
-            bar.set_postfix_str(f"{images / (time.monotonic() - start):.3g} images/s", refresh=False)
-            bar.update()
+    compute(job, folder, engine=engine, progress=progress)
     found = gather(folder)
     if found.images < job.k:
         raise BadInputError(
@@ -131,6 +123,36 @@ def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False
             "broken. Use more images or a smaller k."
         )
     return found
+
+
+def compute(
+    job: Job, folder: Path, *, share: tuple[int, int] = (0, 1), engine: Engine = here, progress: bool = False
+) -> None:
+    """Compute the shards that have no result yet, or this machine's share of them.
+
+    Several machines that see one folder can each compute a share, without knowing of one another; `gather` then gives
+    the spectrum. A share is the same whenever it is started, so that a machine goes on where it was.
+
+    Args:
+        job, folder, engine, progress: as for `run`.
+        share: (index, count): every count-th shard, from number index on.
+
+    Raises:
+        BadInputError: the share is none, or the folder belongs to another job.
+        UnwritableError: the folder cannot be written; what is finished stays.
+    """
+    index, count = share
+    if not 0 <= index < count:
+        raise BadInputError(f"A share (index, count) needs 0 <= index < count; got {share}.")
+    prepare(job, folder)
+    mine = range(index, job.source.shards, count)
+    todo = sorted({*mine} & {*job.unfinished(folder)})
+    with tqdm(total=len(mine), initial=len(mine) - len(todo), unit=" shards", disable=not progress) as bar:
+        start, images = time.monotonic(), 0
+        for shard in engine(job, folder, todo):
+            images += files.counted(job.file(folder, shard))
+            bar.set_postfix_str(f"{images / (time.monotonic() - start):.3g} images/s", refresh=False)
+            bar.update()
 
 
 def prepare(job: Job, folder: Path) -> None:
