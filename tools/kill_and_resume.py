@@ -141,8 +141,10 @@ def killed(folder: Path, chance: random.Random, tally: Tally, seconds: float, en
     """Start a run and kill it; return False if it was done before."""
     before = leftovers(folder) if folder.exists() else set()
     process = start(folder, "--engine", engine)
-    aimed = tally.kills % 3 == 2
-    wait_for_a_write(process, folder, before) if aimed else wait(process, chance.random() * seconds)
+    if tally.kills % 3 == 2:
+        wait_for_a_write(process, folder, chance.randint(1, SHARDS // 2))
+    else:
+        wait(process, chance.random() * seconds)
     done = process.poll() is not None
     if not done:
         os.killpg(process.pid, signal.SIGKILL)
@@ -160,9 +162,13 @@ def wait(process: subprocess.Popen[str], seconds: float) -> None:
         time.sleep(0.01)
 
 
-def wait_for_a_write(process: subprocess.Popen[str], folder: Path, before: set[str]) -> None:
-    while process.poll() is None and not (folder.exists() and leftovers(folder) - before):
-        pass
+def wait_for_a_write(process: subprocess.Popen[str], folder: Path, writes: int) -> None:
+    """Return when so many files have begun to be written; the last one is not finished then."""
+    seen = leftovers(folder) if folder.exists() else set()
+    while process.poll() is None and writes:
+        new = leftovers(folder) - seen if folder.exists() else set()
+        writes -= bool(new)
+        seen |= new
 
 
 # --------------------------------------------------------------------------------------------------------------------
