@@ -76,6 +76,11 @@ check: .venv/ready-test  ## style, types and the direction of the imports
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
+.PHONY: format
+format: .venv/ready-test  ## mend the style where a tool can
+	@.venv/bin/ruff check --fix --quiet . || true
+	@.venv/bin/ruff format --quiet .
+
 .PHONY: bench
 bench: .venv/ready-test  ## time and quality beside other libraries
 	@for file in benchmarks/*.py; do $(PYTHON) $$file; done

@@ -54,7 +54,9 @@ def test_the_book_is_built_only_where_torch_sees_a_gpu() -> None:
 def test_the_published_book_is_the_large_edition() -> None:
     job = yaml.safe_load((FOLDER / "book.yml").read_text(encoding="utf-8"))["jobs"]["build"]
     assert job["env"]["INTERP_EDITION"] == "large"
-    other = [file.name for file in FOLDER.glob("*.yml") if "INTERP_EDITION" in file.read_text(encoding="utf-8")]
+    other = [
+        file.name for file in FOLDER.glob("*.yml") if "INTERP_EDITION" in file.read_text(encoding="utf-8")
+    ]
     assert other == ["book.yml"]
 
 

@@ -91,7 +91,7 @@ def open_page(browser: Any) -> OpenPage:
     def opened(address: str, *, width: int = 1440, theme: str = "light", **options: Any) -> Iterator[Any]:
         view = {"width": width, "height": 900}
         context = browser.new_context(viewport=view, color_scheme=theme, has_touch=width < 500, **options)
-        context.set_default_timeout(60_000)  # milliseconds; whatever waits fails then, and says on what it waited
+        context.set_default_timeout(60_000)  # whatever waits a minute fails, and says on what it waited
         page = context.new_page()
         page.trouble = []
         page.on(
