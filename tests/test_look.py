@@ -164,6 +164,12 @@ def test_a_wide_table_scrolls_by_itself() -> None:
     assert page.table.parent["aria-label"] == "Times"
 
 
+def test_the_sign_beside_a_heading_is_not_read_aloud() -> None:
+    page = _page('<h2>Title<a class="headerlink" href="#title" title="Link to this heading">¶</a></h2>')
+    look._mend_roles(page)
+    assert (page.a["aria-hidden"], page.a["tabindex"]) == ("true", "-1")
+
+
 # ---- pictures on a phone
 
 

@@ -98,6 +98,9 @@ def _mend_roles(page: BeautifulSoup) -> None:
         heading["aria-level"] = "2"
     for listing in page.select(".citation-list[role=list]"):
         del listing["role"]
+    for link in page.select("a.headerlink"):
+        # For the pointer: in the name of a heading it would be read as a sign, and each would be one more stop for Tab.
+        link["aria-hidden"], link["tabindex"] = "true", "-1"
     for summary in page.select("details.hide > summary"):
         del summary["aria-label"]  # the words inside say more
         for words in summary.find_all("p"):
