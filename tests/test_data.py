@@ -13,13 +13,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from interp import featurevis as fv
-from interp import hooks, image
+from interp import hooks, image, spectrum, zoo
+from interp.microscope.pictures import file
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "book" / "_data"
 sys.path.insert(0, str(ROOT / "tools"))
 
 import make_data  # noqa: E402
+import make_microscope  # noqa: E402
 
 SHEETS = [make_data.sheet_name(layer, sign) for layer in make_data.LAYERS for sign in (1, -1)]
 
@@ -79,6 +81,58 @@ def test_the_wall_is_complete() -> None:
             assert picture.size == (make_data.TILE, make_data.TILE)
         assert (ROOT / "book" / f"{entry['page']}.md").is_file()
     assert {entry["sign"] for entry in entries} == {1, -1}
+
+
+def microscope(name: str) -> Any:
+    """Return what a data file of the microscope hands to the page."""
+    text = (make_microscope.DATA / "data" / f"{name}.js").read_text(encoding="utf-8")
+    return json.loads(text[text.index("(") + 1 : text.rindex(")")])
+
+
+@pytest.mark.parametrize("layer", make_microscope.LAYERS)
+def test_a_slice_of_the_microscope_made_again_is_the_same(layer: str) -> None:
+    """Three channels: the scores of all images that they show, and no other scene belongs into their columns."""
+    index, units, channels = microscope("index"), microscope(layer)["units"], [1, 17, 38]
+    shown = {index["ids"][place] for c in channels for column in units[c]["b"] for place in column["i"]}
+    others = torch.randperm(make_microscope.SCENES, generator=torch.Generator().manual_seed(0))[:40].tolist()
+    ids = sorted(shown | set(others))
+    job = make_microscope.job(layers=[layer])
+    score = spectrum.scorer(job.model, [layer], pool=job.pool)
+    found = torch.cat([score(part.images)[layer] for part in spectrum.batches(job.source.find(ids))])
+    row = {id_: number for number, id_ in enumerate(ids)}
+    for c in channels:
+        again = found[:, c]
+        near = 2e-3 * float(again.abs().max())
+        for column in units[c]["b"]:
+            scores = torch.stack([again[row[index["ids"][place]]] for place in column["i"]])
+            torch.testing.assert_close(scores, torch.tensor(column["s"]), rtol=1e-3, atol=near)
+        low, below, above, high = (sorted(column["s"]) for column in units[c]["b"])
+        rest = torch.stack([again[row[id_]] for id_ in others if id_ not in shown])
+        assert low[-1] - near <= rest.min()
+        assert rest.max() <= high[0] + near
+        assert not ((rest > below[0] + near) & (rest < above[-1] - near)).any()
+
+
+def test_an_image_of_the_microscope_is_the_scene_that_it_names() -> None:
+    index, scenes = microscope("index"), make_microscope.job().source.dataset
+    for place in (0, 400, 1100):
+        scene = scenes[index["ids"][place]]
+        stored = image.load(file(make_microscope.DATA / "thumbnails", place))
+        assert stored.shape[2:] == (index["thumbnail"], index["thumbnail"])
+        assert (stored - image.resize(scene.image[None], stored.shape[2:])).abs().mean() < 0.03
+        label = index["names"][index["labels"][place]]
+        assert label == (zoo.SCENE_CLASSES[scene.label] if scene.label >= 0 else label)
+
+
+def test_the_microscope_is_complete() -> None:
+    index = microscope("index")
+    assert {each["name"]: each["channels"] for each in index["layers"]} == make_data.LAYERS
+    assert index["images"] == make_microscope.SCENES
+    assert not index["broken"]
+    places = range(len(index["ids"]))
+    assert all(file(make_microscope.DATA / "thumbnails", place).is_file() for place in places)
+    stored = [path for path in (make_microscope.DATA / "thumbnails").rglob("*") if path.is_file()]
+    assert len(stored) == len(places)
 
 
 def test_the_files_stay_small() -> None:

@@ -8,6 +8,7 @@ the site that do not exist. Links to other sites are not followed.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -109,7 +110,22 @@ def leads_somewhere(address: str, path: Path, site: Path) -> bool:
 def anchors(file: Path) -> frozenset[str]:
     """Return the names of all places in a page."""
     page = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-    return frozenset(str(tag.get("id") or tag.get("name")) for tag in page.select("[id], a[name]"))
+    return frozenset(str(tag.get("id") or tag.get("name")) for tag in page.select("[id], a[name]")) | drawn(
+        file
+    )
+
+
+def drawn(file: Path) -> frozenset[str]:
+    """Return the places of a microscope, which draws them itself from the data beside it: LAYER and LAYER/CHANNEL."""
+    index = file.parent / "data" / "index.js"
+    if not index.exists():
+        return frozenset()
+    about = json.loads(
+        index.read_text(encoding="utf-8").removeprefix("microscope.index(").removesuffix(");\n")
+    )
+    layers = {layer["name"]: range(layer["channels"]) for layer in about["layers"]}
+    units = {f"{name}/{channel}" for name, channels in layers.items() for channel in channels}
+    return frozenset(layers) | units
 
 
 if __name__ == "__main__":

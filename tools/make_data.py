@@ -25,7 +25,7 @@ from interp.fingerprint import fingerprint
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "book" / "_data"
 WORK = ROOT / ".cache" / "renderings"
-LAYERS = {"blocks.3.2": 80, "blocks.4.2": 112}
+LAYERS = {"blocks.2.1": 40, "blocks.3.2": 80, "blocks.4.2": 112}
 TILE, COLUMNS, STEPS = 128, 16, 96
 QUALITY = 88  # of WebP: what is lost cannot be seen, and a sheet of 112 takes less than 1 MB
 

@@ -1,70 +1,78 @@
-"""Build the book's microscope in book/_data/microscope: three layers of its network, over embedded scenes.
+"""Build the book's microscope: three layers of its network, over embedded scenes.
 
     python tools/make_microscope.py
 
-The optimized pictures of two layers are those of book/_data/layers (tools/make_data.py); the third layer is rendered
-here. What is finished is kept in .cache, so that an interrupted run goes on where it was.
+What has to be computed goes to book/_data/microscope. The optimized pictures are the sheets in book/_data/layers
+(tools/make_data.py); the page itself belongs to the package. book/_ext/microscope.py puts them together on the site.
+What is finished is kept in .cache, so that an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
+import make_data
 import numpy as np
 import torch
-from PIL import Image
 
 from interp import microscope, zoo
-from interp.microscope.pictures import rendered
-from interp.spectrum import Items
+from interp.digest import digest
+from interp.spectrum import Items, Job
 
-ROOT = Path(__file__).resolve().parents[1]
-SITE = ROOT / "book" / "_data" / "microscope"
-BUILD = ROOT / ".cache" / "microscope"
-LAYERS = {"blocks.2.1": 40, "blocks.3.2": 80, "blocks.4.2": 112}
+DATA = make_data.DATA / "microscope"
+LAYERS = tuple(make_data.LAYERS)
 SCENES = 1200
-TILE, COLUMNS = 128, 16  # of the sheets in book/_data/layers
+KEPT = ("data", "thumbnails")
+ABOUT = (
+    "Every channel of three layers of the network that this book looks into: the pictures that drive it down and up, "
+    f"and what {SCENES:,} scenes made of photographs do to it."
+)
+CREDIT = (
+    "The scenes are made of photographs: cut-outs from Tux Paint (Bill Kendrick and contributors) under the GNU "
+    "General Public License, version 2 or later, on backgrounds from scikit-image and scikit-learn. Whoever passes the "
+    "scenes on does so under the same license."
+)
 
 
-def source(count: int = SCENES) -> Items:
-    """Return the scenes that the microscope looks at."""
-    scenes = zoo.Scenes("all", 224, length=count)
-    return Items(scenes, "scenes all 224", class_names=zoo.SCENE_CLASSES, shard_size=200)
+def job(count: int = SCENES, layers: Sequence[str] = LAYERS) -> Job:
+    """Return what is computed; a slice of it, for a test."""
+    scenes = Items(
+        zoo.Scenes("all", 224, length=count),
+        "scenes all 224",
+        class_names=zoo.SCENE_CLASSES,
+        shard_size=100,
+    )
+    return Job(zoo.load_model(), tuple(layers), scenes, sample=512)
 
 
-def optimized(layer: str, sign: int) -> Sequence[np.ndarray]:
-    """Return the optimized pictures of a layer, from the book's data or rendered anew."""
-    name = f"{layer}-{'plus' if sign > 0 else 'minus'}"
-    sheet = ROOT / "book" / "_data" / "layers" / f"{name}.webp"
-    if not sheet.exists():
-        work = BUILD.with_name("microscope-renderings") / name
-        work.parent.mkdir(parents=True, exist_ok=True)
-        return rendered(zoo.load_model(), layer, LAYERS[layer], sign, work, steps=96, progress=True)
-    pixels = np.asarray(Image.open(sheet).convert("RGB"))
-    corners = [divmod(channel, COLUMNS) for channel in range(LAYERS[layer])]
-    return [
-        pixels[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE] for row, column in corners
-    ]
+def optimized(layer: str, sign: int) -> list[np.ndarray]:
+    """Return the pictures of a layer's channels, cut out of its sheet."""
+    name = make_data.sheet_name(layer, sign)
+    return [np.asarray(make_data.tile(name, channel)) for channel in range(make_data.LAYERS[layer])]
 
 
 def main() -> None:
     torch.set_num_threads(1)
+    whole = job()
+    # Everything that decides the result is part of the name, so that a folder is never that of another run.
+    site = make_data.ROOT / ".cache" / f"microscope-{digest(whole.settings)[:12]}"
     microscope.build(
-        zoo.load_model(),
-        source(),
-        BUILD,
-        layers=tuple(LAYERS),
+        whole.model,
+        whole.source,
+        site,
+        layers=whole.layers,
         title="EfficientNet-Lite0",
-        about="Three linear bottlenecks of the network of this book, seen through scenes made of real photographs.",
+        about=ABOUT,
+        credit=CREDIT,
+        back=("Looking inside a vision model", "../book/index.html"),
+        sample=whole.sample,
         optimized=optimized,
-        tile=112,
-        thumbnail=112,
         progress=True,
     )
-    shutil.rmtree(SITE, ignore_errors=True)
-    shutil.copytree(BUILD, SITE)
+    shutil.rmtree(DATA, ignore_errors=True)
+    for name in KEPT:
+        shutil.copytree(site / name, DATA / name)
 
 
 if __name__ == "__main__":

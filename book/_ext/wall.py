@@ -1,7 +1,8 @@
-"""The directive {wall}: feature visualizations side by side on the front page, each a link to where it is explained.
+"""The directive {wall}: feature visualizations side by side on the front page, each a link to its channel.
 
-The tiles lie in book/_data/wall with a manifest.json, a list of {"file", "layer", "channel", "sign", "page"}: `page` is
-a name below book/, with an anchor if need be. Without the manifest the directive leaves nothing.
+The tiles lie in book/_data/wall with a manifest.json, a list of {"file", "layer", "channel", "sign", "page"}: a tile
+leads to its channel in the microscope, or, where that has none, to `page`, a name below book/, with an anchor if need
+be. Without the manifest the directive leaves nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import microscope
 from docutils import nodes
 from docutils.parsers.rst import directives
 from PIL import Image
@@ -38,6 +40,7 @@ class Wall(SphinxDirective):
         folder = Path(self.env.srcdir, FOLDER)
         manifest = folder / "manifest.json"
         self.env.note_dependency(str(manifest))
+        self.env.note_dependency(str(microscope.DATA / "data" / "index.js"))
         if not manifest.exists():
             return []
         tiles = json.loads(manifest.read_text(encoding="utf-8"))[: self.options.get("most")]
@@ -47,20 +50,28 @@ class Wall(SphinxDirective):
 
 def tile(entry: dict[str, Any], folder: Path, docname: str) -> str:
     """Return one tile as HTML, with addresses as seen from the page `docname`."""
-    here = posixpath.dirname(docname)
-    page, _, anchor = str(entry["page"]).partition("#")
-    page = page.removeprefix("book/").removesuffix(".md").removesuffix(".html")
-    address = posixpath.relpath(f"book/{page}.html", here) + (f"#{anchor}" if anchor else "")
-    source = posixpath.relpath(f"{SITE_FOLDER}/{entry['file']}", here)
+    source = posixpath.relpath(f"{SITE_FOLDER}/{entry['file']}", posixpath.dirname(docname))
     side = ", negative side" if entry.get("sign", 1) < 0 else ""
     name = f"{entry['layer']}, channel {entry['channel']}{side}"
     with Image.open(folder / entry["file"]) as picture:
         width, height = picture.size
     words = html.escape(f"What {name} wants to see")
+    link = html.escape(address(entry, docname))
     return (
-        f'<li><a href="{html.escape(address)}"><img src="{html.escape(source)}" alt="{words}" width="{width}" '
+        f'<li><a href="{link}"><img src="{html.escape(source)}" alt="{words}" width="{width}" '
         f'height="{height}" loading="lazy"><span aria-hidden="true">{html.escape(name)}</span></a></li>'
     )
+
+
+def address(entry: dict[str, Any], docname: str) -> str:
+    """Return where a tile leads, as seen from the page `docname`."""
+    unit = f"{entry['layer']}/{entry['channel']}"
+    if microscope.has(unit):
+        return microscope.address(unit, docname)
+    page, _, anchor = str(entry["page"]).partition("#")
+    page = page.removeprefix("book/").removesuffix(".md").removesuffix(".html")
+    path = posixpath.relpath(f"book/{page}.html", posixpath.dirname(docname))
+    return path + (f"#{anchor}" if anchor else "")
 
 
 def copy_tiles(app: Sphinx, error: Exception | None) -> None:

@@ -28,7 +28,7 @@ Optimized = Callable[[str, int], Sequence[np.ndarray]]
 def build(
     model: nn.Module,
     source: Source,
-    site: Path,
+    site: str | os.PathLike[str],
     *,
     layers: Sequence[str],
     title: str,
@@ -77,8 +77,11 @@ def build(
         UnwritableError: the folder cannot be written.
     """
     if not layers or side < 8 or steps < 0:
-        raise BadInputError(f"At least one layer, side >= 8 and steps >= 0 are needed; got {side}, {steps}.")
-    work, names = site.with_name(f"{site.name}-work"), tuple(dict.fromkeys(layers))
+        raise BadInputError(
+            f"At least one layer, side >= 8 and steps >= 0 are needed; got {len(layers)}, {side}, {steps}."
+        )
+    site, names = Path(site), tuple(dict.fromkeys(layers))
+    work = site.with_name(f"{site.name}-work")
     device = next((str(tensor.device) for tensor in model.parameters()), "cpu")
     job = Job(model, names, source, pool=pool, k=k, sample=sample, batch=batch, device=device)
     _claim(site, {**job.settings, "side": side, "steps": steps})

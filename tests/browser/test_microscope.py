@@ -1,0 +1,179 @@
+"""The book's microscope: reached from the front page, whole on desk and phone, from a disk, by keyboard and search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import OpenPage
+from .test_pages import AXE_AT, BROKEN, SCROLL, SIDEWAYS, WIDTHS, _axe
+
+PLACES = ["", "#blocks.3.2", "#blocks.2.1/5", "#blocks.4.2/102", "#?plant", "#?no such thing", "#blocks.9/1"]
+DRAWN = "() => document.body.dataset.drawn && document.querySelector('main h1')"
+
+
+def _drawn(page: Any) -> None:
+    page.wait_for_function(DRAWN)
+
+
+def _title(page: Any, expected: str) -> None:
+    page.wait_for_function(
+        "(text) => document.querySelector('main h1').innerText.replace(/\\s+/g, ' ') === text", arg=expected
+    )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_page_of_the_microscope_is_whole(server: str, open_page: OpenPage, place: str, theme: str) -> None:
+    """No request leaves the site, no script complains, nothing is wider than the screen, no picture is missing, and
+    axe-core finds nothing serious."""
+    with open_page(f"{server}/microscope/index.html{place}", width=WIDTHS[0], theme=theme) as page:
+        _drawn(page)
+        page.evaluate(SCROLL)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert (width, page.evaluate(SIDEWAYS)) == (width, None)
+            if AXE_AT[theme] == width:
+                assert _axe(page) == []
+        assert page.evaluate(BROKEN) == []
+        assert page.locator(".missing").count() == 0
+        assert page.trouble == []
+
+
+def test_each_tile_of_the_front_page_leads_to_its_channel(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "book" / "index.html").as_uri()) as page:
+        tiles = page.locator(".wall a")
+        addresses = tiles.evaluate_all("(links) => links.map((link) => link.href)")
+        names = tiles.evaluate_all("(links) => links.map((link) => link.querySelector('img').alt)")
+        assert len(addresses) >= 24
+        for address, name in list(zip(addresses, names, strict=True))[::7]:
+            page.goto(address)
+            page.reload()  # from one channel to another only the fragment changes
+            layer, channel = address.split("#")[1].split("/")
+            _title(page, f"{layer} channel {channel}")
+            assert f"{layer}, channel {channel}" in name
+            assert page.locator(".columns section").count() == 6
+        page.locator(".bar .back").click()
+        assert page.locator(".wall").is_visible()
+        assert page.trouble == []
+
+
+def test_a_channel_shows_what_the_data_say(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.4.2/102") as page:
+        _drawn(page)
+        heads = page.locator(".columns h3").all_inner_texts()
+        assert heads == [
+            "Negative optimized",
+            "Minimum",
+            "Slightly negative",
+            "Slightly positive",
+            "Maximum",
+            "Positive optimized",
+        ]
+        assert page.locator(".columns button.tile").count() == 36
+        assert page.locator(".histogram .marks i").count() == 36
+        strongest = page.locator(".columns section").nth(4)
+        values = [float(text) for text in strongest.locator(".values b").all_inner_texts()]
+        assert len(values) == 9
+        assert values == sorted(values, reverse=True)
+        assert page.locator(".neighbors section").count() >= 2
+
+
+def test_keys_lead_from_channel_to_channel(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.2.1/39") as page:
+        _title(page, "blocks.2.1 channel 39")
+        for key, expected in [
+            ("ArrowLeft", "blocks.2.1 channel 38"),
+            ("ArrowRight", "blocks.2.1 channel 39"),
+            ("ArrowRight", "blocks.2.1 channel 39"),  # the last one
+            ("Shift+ArrowRight", "blocks.3.2 channel 39"),
+            ("Escape", "blocks.3.2"),
+            ("ArrowRight", "blocks.4.2"),
+            ("Escape", "EfficientNet-Lite0"),
+        ]:
+            page.keyboard.press(key)
+            _title(page, expected)
+        page.go_back()
+        _title(page, "blocks.4.2")
+        assert page.trouble == []
+
+
+def test_patches_replace_whole_images(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.2.1/7") as page:
+        _drawn(page)
+        width = "() => document.querySelector('.columns button img').getBoundingClientRect().width"
+        whole = page.evaluate(width)
+        assert page.locator(".columns .frame").count() == 36
+        page.keyboard.press("p")
+        page.wait_for_function("() => !document.querySelector('.columns .frame')")
+        assert page.evaluate(width) > 2 * whole
+        assert page.locator("[aria-pressed=true]").inner_text() == "Patches"
+        page.get_by_role("button", name="Whole images").click()
+        assert page.locator(".columns .frame").count() == 36
+
+
+def test_an_image_grows_and_gives_the_place_back(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.2.1/7") as page:
+        _drawn(page)
+        tile = page.locator(".columns button.tile").nth(30)
+        tile.focus()
+        page.keyboard.press("Enter")
+        large = page.locator("dialog img").first
+        assert large.bounding_box()["width"] > 3 * tile.bounding_box()["width"]
+        page.keyboard.press("Escape")
+        page.locator("dialog").wait_for(state="detached")
+        assert tile.evaluate("(node) => node === document.activeElement")
+        _title(page, "blocks.2.1 channel 7")
+
+
+def test_search_finds_layers_channels_and_labels(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri(), width=390) as page:
+        _drawn(page)
+        for text, expected in [
+            ("blocks.3.2", "blocks.3.2"),
+            ("BLOCKS.3.2 17", "blocks.3.2 channel 17"),
+            ("blocks.4.2/102", "blocks.4.2 channel 102"),
+            ("plant", "\u201cplant\u201d"),
+        ]:
+            page.keyboard.press("/")
+            page.locator("input[type=search]").fill(text)
+            page.keyboard.press("Enter")
+            _title(page, expected)
+        found = page.locator("main section").first.locator("li")
+        counts = [int(text.split(" of ")[0].split()[-1]) for text in found.all_inner_texts()]
+        assert counts == sorted(counts, reverse=True)
+        assert counts[0] >= 3
+        found.first.locator("a").click()
+        page.wait_for_function("() => document.querySelector('.columns')")
+        # The label that was searched stands among the values of the strongest images as often as the search said.
+        labels = page.locator(".columns section").nth(4).locator(".values span").all_inner_texts()
+        assert labels.count("plant") == counts[0]
+        assert page.trouble == []
+
+
+def test_the_theme_is_that_of_the_book(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri(), theme="dark") as page:
+        _drawn(page)
+        ground = "() => getComputedStyle(document.body).backgroundColor"
+        dark = page.evaluate(ground)
+        page.locator(".theme").click()
+        assert (page.locator(".theme").inner_text(), page.evaluate(ground)) == ("Light", "rgb(255, 255, 255)")
+        page.reload()
+        _drawn(page)
+        assert page.evaluate(ground) == "rgb(255, 255, 255)"
+        page.goto((site / "book" / "index.html").as_uri())
+        assert page.evaluate(ground) == "rgb(255, 255, 255)"
+        page.evaluate("() => localStorage.clear()")
+        page.reload()
+        assert page.evaluate(ground) == dark
+
+
+def test_without_data_or_script_it_says_so(site: Path, open_page: OpenPage, tmp_path: Path) -> None:
+    for file in (site / "microscope").glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with open_page((tmp_path / "index.html").as_uri()) as page:
+        page.get_by_text("The folder data has to lie beside this page.").wait_for()
+    with open_page((site / "microscope" / "index.html").as_uri(), java_script_enabled=False) as page:
+        assert page.locator("noscript p").is_visible()
