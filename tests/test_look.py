@@ -235,6 +235,18 @@ def test_what_cannot_be_cut_scrolls_at_a_readable_size() -> None:
     assert page.select_one("figure > .pan > .pan-view > a > img")["style"] == "--least: 549px;"
 
 
+@pytest.mark.parametrize(("width", "scrolls"), [(2048, True), (896, False)])
+def test_a_large_sheet_scrolls_although_nothing_is_written_on_it(
+    tmp_path: Path, width: int, scrolls: bool
+) -> None:
+    (tmp_path / "_images").mkdir()
+    (tmp_path / "_images" / "sheet.png").write_bytes(_png(width, 600))
+    page = _page('<figure><img src="../_images/sheet.png" alt="Many tiles"></figure>')
+    pictures.settle(_app(tmp_path), page)
+    assert bool(page.select(".pan img")) == scrolls
+    assert ("--least: 768px" in page.img.get("style", "")) == scrolls
+
+
 # ---- the wall on the front page
 
 

@@ -14,10 +14,9 @@ from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
 READABLE = 0.78  # the smallest share of its size at which a drawing is shown: labels of 13 pixels become 10
-SIDE_BY_SIDE = (
-    0.72  # the same for the pieces of a row: two of the common widths then fit beside one another ...
-)
-WORTHWHILE = 125  # ... and none is made smaller than this, in pixels of the page
+SIDE_BY_SIDE = 0.72  # the same for the pieces of a row: two of the common widths then stand side by side
+WORTHWHILE = 125  # and no piece is made smaller than this, in pixels of the page
+PAGE = 984  # the width of what leaves the text column; in pixels of the page
 DOTS = 2  # pixels of the file in one of the page
 GAP = 10  # between tiles, as interp.plots lays them; in pixels of the page, like the following
 NARROWEST, TALL = 60, 40
@@ -38,10 +37,14 @@ def lay_out(page: BeautifulSoup, link: Tag, opened: Image.Image) -> None:
     if parts:
         link["class"] = [*link["class"], "wraps"]
         link.append(_windows(page, link.img, opened, parts))
-        return
-    link.img["style"] = (
-        f"{link.img.get('style', '')} --least: {READABLE * float(link.img['width']):.0f}px;".strip()
-    )
+    else:
+        scroll(page, link)
+
+
+def scroll(page: BeautifulSoup, link: Tag) -> None:
+    """Put one picture into a box in which it scrolls rather than becoming unreadable."""
+    made = min(float(link.img["width"]), PAGE)  # larger ones are shown at the width of the page anyway
+    link.img["style"] = f"{link.img.get('style', '')} --least: {READABLE * made:.0f}px;".strip()
     view = link.wrap(page.new_tag("div", attrs={"class": "pan-view"}))
     view.wrap(page.new_tag("div", attrs={"class": "pan"}))
 

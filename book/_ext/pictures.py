@@ -29,13 +29,15 @@ def settle(app: Sphinx, page: BeautifulSoup) -> None:
 
 
 def _lay_out_for_phones(app: Sphinx, page: BeautifulSoup, link: Tag) -> None:
-    """Only what is drawn at two pixels a point has labels that could become too small."""
+    """What is drawn at two pixels a point has labels that could become too small, a large sheet has small tiles."""
     file = _file(app, str(link.img.get("src", "")))
     if file is None or file.suffix == ".svg" or not link.img.has_attr("width"):
         return
     with Image.open(file) as opened:
         if _scale(opened) == 2:
             narrow.lay_out(page, link, opened)
+        elif float(link.img["width"]) > narrow.PAGE:
+            narrow.scroll(page, link)
 
 
 def _set_size(app: Sphinx, picture: Tag) -> None:
