@@ -18,8 +18,15 @@ import pytest
 import torch
 from spectra import job, pictures, same, tiny
 
-from interp import spectrum
-from interp.errors import BadInputError, DamagedFileError, LostWorkerError, MissingFileError, UnwritableError
+from interp import image, spectrum
+from interp.errors import (
+    BadInputError,
+    DamagedFileError,
+    LostWorkerError,
+    MissingFileError,
+    UnknownNameError,
+    UnwritableError,
+)
 from interp.spectrum import Batch, Items, gather, here, local, processes, run, shards, track
 from interp.spectrum.shards import prepare
 
@@ -236,7 +243,73 @@ def test_a_shard_of_broken_images_only_does_not_stop_the_run(tmp_path: Path) -> 
 
 def test_too_few_images_are_explained(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="only 2 could be read"):
-        run(job(count=2), tmp_path)
+        run(job(count=2), tmp_path / "few")
+    with pytest.raises(BadInputError, match="holds no image"):
+        run(job(count=0), tmp_path / "none")
+    with pytest.raises(BadInputError, match="shard_size has to be at least 1; got 0"):
+        Items(pictures(2), "random", shard_size=0)
+    with pytest.raises(BadInputError, match="batch has to be at least 1; got 0"):
+        dataclasses.replace(job(), batch=0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"), [("pair", "tuple, not one tensor"), ("nowhere", "nowhere"), ("1", "no channels")]
+)
+def test_a_layer_that_cannot_be_tracked_is_one_error_and_leaves_nothing_half_done(
+    tmp_path: Path, layer: str, message: str
+) -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(2)) if layer == "1" else tiny()
+    with pytest.raises((BadInputError, UnknownNameError), match=message):
+        run(dataclasses.replace(job(), model=model, layers=(layer,)), tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} <= {shards.MANIFEST}
+
+
+def test_images_of_different_sizes_stop_a_run_and_what_is_finished_stays(tmp_path: Path) -> None:
+    odd = [*pictures(7), (torch.rand(3, 9, 9), 0), *pictures(2)]
+    uneven = dataclasses.replace(job(), source=Items(odd, "odd", shard_size=5))
+    with pytest.raises(BadInputError, match=r"different sizes: \[\(1, 3, 9, 9\), \(1, 3, 12, 12\)\]"):
+        run(uneven, tmp_path)
+    assert gather(tmp_path, partial=True).images == 5
+
+
+def test_scores_that_are_no_numbers_survive_the_files_and_are_not_ranked(tmp_path: Path) -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.norm.weight[0] = float("nan")
+    found = run(dataclasses.replace(job(), model=model), tmp_path)
+    spoiled, sound = found["norm", 0], found["norm", 1]
+    assert (spoiled.not_finite, spoiled.images, sound.not_finite) == (40, 0, 0)
+    assert not any(len(band) for band in spoiled.bands.values())
+    assert "40 scores are NaN or infinite" in spoiled.flags
+
+
+def test_machines_that_share_a_folder_give_the_same_bytes(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    spectrum.compute(job(), tmp_path, share=(1, 3))
+    assert sorted(job().unfinished(tmp_path)) == [0, 2, 3, 5, 6]
+    with pytest.raises(BadInputError, match="5 of the 8 shards"):
+        gather(tmp_path)
+    for index in (2, 0, 1):
+        spectrum.compute(job(), tmp_path, share=(index, 3))
+    assert contents(tmp_path) == undisturbed
+    with pytest.raises(BadInputError, match="0 <= index < count"):
+        spectrum.compute(job(), tmp_path, share=(3, 3))
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_what_another_writes_is_not(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    with image.replacing(tmp_path / "other") as alive:
+        dead = alive.with_name(alive.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
+        dead.write_bytes(b"half a shard")
+        run(job(), tmp_path)
+        assert alive.exists()
+        assert not dead.exists()
+    (tmp_path / "other").unlink()
+    assert contents(tmp_path) == undisturbed
 
 
 def test_a_spectrum_comes_back_from_its_file(tmp_path: Path) -> None:

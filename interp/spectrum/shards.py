@@ -111,7 +111,7 @@ def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False
         progress: whether to show a bar of the shards, with images a second and the time left.
 
     Raises:
-        BadInputError: the folder belongs to another job, or there are fewer images than a band holds.
+        BadInputError: the folder belongs to another job, or there are fewer images than a band holds, or none.
         UnwritableError: the folder cannot be written; what is finished stays.
         DamagedFileError: a result was changed behind our back.
     """
@@ -157,6 +157,8 @@ def compute(
 
 def prepare(job: Job, folder: Path) -> None:
     """Make the folder and its manifest, or check that the manifest is this job's."""
+    if not job.source.shards:
+        raise BadInputError("The source holds no image. Check what it was made of.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         image.remove_leftovers(folder)
