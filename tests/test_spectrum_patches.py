@@ -43,6 +43,23 @@ def test_the_receptive_field_is_that_of_arithmetic(layers: list[tuple[int, int, 
     assert field.stride == (jump, jump)
 
 
+@pytest.mark.parametrize(
+    ("layer", "side", "jump"), [("conv_stem", 3, 2), ("blocks.1.1", 19, 4), ("blocks.2.1", 67, 8)]
+)
+def test_rows_of_zeros_in_a_kernel_do_not_count(model: nn.Module, layer: str, side: int, jump: int) -> None:
+    """At an even size the network's padding is not symmetric, and its kernels get a row of zeros instead."""
+    found = receptive_field(model, layer, 224)
+    assert found.size == (side, side)
+    assert found.stride == (jump, jump)
+    image = torch.full((1, 3, 224, 224), 0.5)
+    place = found.grid[0] // 2
+    top, left, _ = window(found, (place, place), (224, 224))
+    image[:, :, top : top + side, left : left + side] = 0.9
+    inside = hooks.activations(model, image, layer)[0, :, place, place]
+    everywhere = hooks.activations(model, torch.full((1, 3, 224, 224), 0.9), layer)[0, :, place, place]
+    assert torch.allclose(inside, everywhere, rtol=1e-4, atol=1e-4)
+
+
 def test_the_receptive_field_holds_max_pooling_and_images_that_are_not_square() -> None:
     model = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3, padding=1))
     field = receptive_field(model, "2", (32, 48))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from interp import hooks, image
 from interp.errors import BadInputError
@@ -95,12 +98,33 @@ def _edges(model: nn.Module, layer: str, blank: Tensor, place: tuple[int, int]) 
     least, most = [0, 0, 0, 0], list(whole)  # free borders; borders that are too wide
     while any(high - low > 1 for low, high in zip(least, most, strict=True)):
         tried = [(low + high) // 2 for low, high in zip(least, most, strict=True)]
-        maps = hooks.run(model, _bordered(blank, tried), [layer])[layer]
+        with _ZeroWeightsCutOff():
+            maps = hooks.run(model, _bordered(blank, tried), [layer])[layer]
         spoiled = maps[:, :, place[0], place[1]].isnan().any(dim=1).tolist()
         least = [low if bad else border for low, border, bad in zip(least, tried, spoiled, strict=True)]
         most = [border if bad else high for high, border, bad in zip(most, tried, spoiled, strict=True)]
     top, bottom, left, right = least
     return top, height - bottom, left, width - right
+
+
+class _ZeroWeightsCutOff(TorchFunctionMode):
+    """Keep NaN from passing a convolution's weights that are 0: 0 times NaN is NaN, though nothing depends on it.
+
+    A kernel may hold rows of zeros, as those of EfficientNet-Lite0 do where the padding is not the same on both sides.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is not F.conv2d:
+            return func(*args, **(kwargs or {}))
+        names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+        given = dict(zip(names, args, strict=False)) | (kwargs or {})
+        images, weight = given["input"], given["weight"]
+        found = func(**given | {"input": images.nan_to_num()})
+        spoiled, used = images.isnan().to(weight.dtype), (weight != 0).to(weight.dtype)
+        touched = func(**given | {"input": spoiled, "weight": used, "bias": None})
+        return found.masked_fill(touched > 0.5, torch.nan)
 
 
 def _bordered(blank: Tensor, borders: Sequence[int]) -> Tensor:
