@@ -203,6 +203,15 @@ def test_pages_show_what_changed_and_keep_the_rest(
     assert "3 changed" in result.stdout or "2 changed" in result.stdout
 
 
+def test_pages_follow_a_change_in_an_extension(built: Path, edit: Callable[[str, str, str], None]) -> None:
+    build(built)
+    assert 'decoding="async"' in page(built, "segment/one")
+    edit("book/_ext/pictures.py", '"async"', '"sync"')
+    result = build(built)
+    assert result.returncode == 0, result.stderr
+    assert 'decoding="sync"' in page(built, "segment/one")
+
+
 def test_a_failing_cell_is_named_and_fails(built: Path, edit: Callable[[str, str, str], None]) -> None:
     edit("book/segment/two.md", 'print("other', 'assert 1 == 2\nprint("other')
     ran, done = execute(built)
