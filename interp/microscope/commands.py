@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from interp import hooks, spectrum, zoo
-from interp.errors import BadInputError, UnknownNameError
+from interp.digest import digest
+from interp.errors import BadInputError, MissingFileError, UnknownNameError
 from interp.extras import hub
 from interp.microscope.site import build
 
@@ -92,6 +94,7 @@ def _command(commands: Commands, name: str, what: str) -> argparse.ArgumentParse
 
 
 def _spectrum(options: argparse.Namespace) -> None:
+    _check_folder_of(options.save)
     model, source = _model(options), source_of(options)
     layers = _layers(model, options)
     job = spectrum.Job(
@@ -120,6 +123,14 @@ def _spectrum(options: argparse.Namespace) -> None:
     for layer, channel in shown:
         lines += _printed(_unit(found, layer, channel), source)
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _check_folder_of(file: str | None) -> None:
+    """Refuse a place that nothing can be saved to before the run, not after it."""
+    if file is not None and not Path(file).parent.is_dir():
+        raise MissingFileError(
+            f"--save {file!r}: there is no folder {str(Path(file).parent)!r}. Make it first."
+        )
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -218,7 +229,7 @@ def source_of(options: argparse.Namespace) -> spectrum.Source:
     kind, colon, rest = options.data.partition(":")
     name, _, split = (rest if colon else kind).partition("@")
     if colon and kind in ("parquet", "webdataset"):
-        return hub.Streamed(kind, tuple(rest.split(",")), size=options.size)
+        return hub.Streamed(kind, _files(rest), size=options.size)
     if colon and kind == "hub":
         return hub.Streamed(name, split=split or "train", size=options.size)
     found: spectrum.Folder | spectrum.Items | None = None
@@ -228,8 +239,20 @@ def source_of(options: argparse.Namespace) -> spectrum.Source:
         found = spectrum.Folder(Path(options.data), options.size)
     if found is not None:
         count = len(found.names if isinstance(found, spectrum.Folder) else found.dataset)
+        if not count:
+            raise BadInputError(f"--data {options.data!r} holds no image. Ask for more with --images.")
         return replace(found, shard_size=shard_size(count) if options.shard is None else options.shard)
-    raise BadInputError(f"--data {options.data!r} is no folder and no known source.\n{DATA}")
+    known = ", ".join(line.split()[0] for line in DATA.splitlines()[1:])
+    raise BadInputError(f"--data {options.data!r} is no folder and no known source. Known are: {known}.")
+
+
+def _files(text: str) -> tuple[str, ...]:
+    """Return the names of files between commas; those on this machine have to exist."""
+    names = tuple(text.split(","))
+    missing = [name for name in names if "://" not in name and not glob.glob(name)]
+    if missing:
+        raise MissingFileError(f"There is no file {missing[0]!r}. Check the path.")
+    return names
 
 
 def shard_size(count: int) -> int:
@@ -252,7 +275,7 @@ def photographs(size: int = 224) -> spectrum.Items:
     """Return the embedded photographs as a source; the label is the name of the photograph."""
     names = zoo.photograph_names()
     items = [(zoo.photograph(name)[0], name) for name in names]
-    return spectrum.Items(items, "photographs " + " ".join(names), size=size)
+    return spectrum.Items(items, f"photographs {digest(names)[:8]}", size=size)
 
 
 def _imagenette(split: str, options: argparse.Namespace) -> spectrum.Items:
