@@ -84,16 +84,20 @@ def test_the_install_cell_says_what_to_do_where_no_address_is_set(monkeypatch: p
         exec(install_cell.source(""), {})
 
 
-def test_the_branch_holds_notebooks_without_outputs(tmp_path: Path) -> None:
+def test_the_branch_holds_notebooks_with_no_outputs_but_those_to_compare(tmp_path: Path) -> None:
     v4 = nbformat.v4
     code = v4.new_code_cell("1 + 1", outputs=[v4.new_output("stream", text="2")], execution_count=3)
-    page = v4.new_notebook(cells=[v4.new_markdown_cell("# One"), code])
+    checked = v4.new_code_cell(
+        "2", outputs=[v4.new_output("stream", text="2")], metadata={"tags": ["nbval-check-output"]}
+    )
+    page = v4.new_notebook(cells=[v4.new_markdown_cell("# One"), code, checked])
     (tmp_path / "site" / "book").mkdir(parents=True)
     nbformat.write(page, tmp_path / "site" / "book" / "one.ipynb")
     assert export_notebooks.main(str(tmp_path / "site"), str(tmp_path / "out")) == 0
     written = nbformat.read(tmp_path / "out" / "book" / "one.ipynb", as_version=4)
-    assert [cell.source for cell in written.cells] == ["# One", "1 + 1"]
+    assert [cell.source for cell in written.cells] == ["# One", "1 + 1", "2"]
     assert written.cells[1].outputs == []
+    assert [output.text for output in written.cells[2].outputs] == ["2"]
     assert "interp[" in (tmp_path / "out" / ".binder" / "requirements.txt").read_text(encoding="utf-8")
 
 

@@ -3,7 +3,7 @@
     python tools/export_notebooks.py
 
 The notebooks themselves are made with the site, by book/_ext/notebooks.py. Here their outputs are taken away, because
-Colab and Binder run them, and .binder/ says what Binder installs.
+Colab and Binder run them; what nbval compares stays, a few lines of text. .binder/ says what Binder installs.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def main(
 
 
 def write(source: Path, target: Path) -> None:
-    """Write one notebook without outputs and without counts."""
+    """Write one notebook without counts, and without outputs but those that a run elsewhere is compared with."""
     page = nbformat.read(source, as_version=4)
     for cell in page.cells:
-        if cell.cell_type == "code":
+        if cell.cell_type == "code" and "nbval-check-output" not in cell.metadata.get("tags", []):
             cell.outputs, cell.execution_count = [], None
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(page, target)
