@@ -254,19 +254,29 @@ def test_a_large_sheet_scrolls_although_nothing_is_written_on_it(
 # ---- the wall on the front page
 
 
-def test_a_tile_of_the_wall_leads_to_its_page(tmp_path: Path) -> None:
-    (tmp_path / "a.webp").write_bytes(_png(96, 96))
-    entry = {
-        "file": "a.webp",
-        "layer": "blocks.3.2",
-        "channel": 42,
-        "page": "segment-2/ask-for-more#fig-climb",
-    }
-    item = _page(wall.tile(entry, tmp_path, "book/index"))
+TILE = {"file": "a.webp", "layer": "blocks.3.2", "channel": 42, "page": "segment-2/ask-for-more#fig-climb"}
+
+
+def _tile(folder: Path, monkeypatch: pytest.MonkeyPatch, *, in_microscope: bool) -> BeautifulSoup:
+    (folder / "a.webp").write_bytes(_png(96, 96))
+    monkeypatch.setattr(wall.microscope, "has", lambda unit: in_microscope and unit == "blocks.3.2/42")
+    return _page(wall.tile(TILE, folder, "book/index"))
+
+
+def test_a_tile_of_the_wall_leads_to_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = _tile(tmp_path, monkeypatch, in_microscope=False)
     assert item.a["href"] == "segment-2/ask-for-more.html#fig-climb"
     assert item.img["src"] == "../_images/wall/a.webp"
     assert item.img["alt"] == "What blocks.3.2, channel 42 wants to see"
     assert (item.img["width"], item.img["loading"]) == ("96", "lazy")
+
+
+def test_a_tile_of_the_wall_leads_to_its_channel_where_the_microscope_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        _tile(tmp_path, monkeypatch, in_microscope=True).a["href"] == "../microscope/index.html#blocks.3.2/42"
+    )
 
 
 # ---- the book on paper
