@@ -49,7 +49,7 @@ nbval: .venv/ready-test notebooks wheel  ## run all notebooks on the wheel alone
 	@$(PYTHON) tools/run_notebooks.py $(N)
 
 .PHONY: pdf
-pdf: .venv/ready-test book  ## print the book as one PDF (needs a chromium)
+pdf: .venv/ready-test .venv/ready-browser book  ## print the book as one PDF (needs a chromium, brought where possible)
 	@$(PYTHON) tools/make_pdf.py
 
 .PHONY: wheel

@@ -49,6 +49,33 @@ def test_the_menu_opens_and_closes_by_keyboard(site: Path, open_page: OpenPage) 
         assert page.evaluate("() => document.activeElement.tagName") == "SUMMARY"
 
 
+# What Tab has reached: its name, as a screen reader would say it, and whether it is on the screen with a visible rim.
+FOCUSED = """() => {
+  const node = document.activeElement, box = node.getBoundingClientRect(), style = getComputedStyle(node);
+  const name = node.getAttribute('aria-label') || node.labels?.[0]?.textContent || node.innerText
+    || node.querySelector('img')?.alt || '';
+  const seen = box.width > 0 && box.bottom > 0 && box.top < innerHeight;
+  return [name.trim(), seen && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2];
+}"""
+
+
+def test_tab_walks_through_a_page_and_its_live_figure(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "book/segment-1/convolution.html").as_uri()) as page:
+        page.locator(".live").first.scroll_into_view_if_needed()
+        page.wait_for_function("() => document.querySelector('.live').dataset.on")
+        page.evaluate("() => scrollTo(0, 0)")
+        walked = []
+        for _ in range(45):
+            page.keyboard.press("Tab")
+            walked.append(page.evaluate(FOCUSED))
+        names = [name for name, _ in walked]
+        assert names[0] == "Skip to the text"
+        assert all(len(name) > 1 and seen for name, seen in walked), walked
+        window = next(number for number, name in enumerate(names) if "Arrow keys move" in name)
+        assert names[window + 1] == "Kernel, row 1, column 1"
+        assert names[window + 10] == "Kernel"
+
+
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])
 def test_a_citation_shows_its_work(site: Path, open_page: OpenPage, by: str) -> None:
     with open_page(_first_with(site, 'href="#cited-')) as page:
