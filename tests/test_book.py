@@ -433,6 +433,20 @@ def test_no_role_is_left_in_the_built_notebooks() -> None:
             )
 
 
+def test_what_a_run_elsewhere_is_compared_with_is_rounded_text() -> None:
+    files = sorted((ROOT / "_build" / "html" / "notebooks").rglob("*.ipynb"))
+    if not files:
+        pytest.skip("the book is not built (make book)")
+    cells = [cell for file in files for cell in nbformat.read(file, as_version=4).cells]
+    compared = [cell for cell in cells if "nbval-check-output" in cell.metadata.get("tags", [])]
+    assert len(compared) >= 10
+    for cell in compared:
+        texts = [output.get("text") or output.data["text/plain"] for output in cell.outputs]
+        assert texts, cell.source
+        assert not any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
+        assert not re.search(r"\d\.\d{5}", "".join(texts)), (cell.source, texts)
+
+
 # ---- the book itself
 
 
