@@ -18,9 +18,9 @@ from interp.spectrum.unit import Band, Unit
 BAND_COLORS = ("#2f6fc5", "#5288c4", "#b97b2c", "#d2591e")
 PHONE_WIDTH = 360
 GRID = 3  # images in a row of a column
-SMALL = 11
-SCORE = 42  # the width of a score
-SMALL_LINE = 14
+SMALL = 12
+SCORE = 44  # the width of a score
+SMALL_LINE = 15
 MARK = 9  # height of the marks below the histogram
 POINT = 0.72  # points in a CSS pixel, which matplotlib counts lines in
 HEAD = 8  # between the heading of a column and its pictures
