@@ -1,6 +1,6 @@
 """Kill `interp spectrum` again and again, let it go on, and compare the bytes with those of an undisturbed run.
 
-    python tools/kill_and_resume.py [--kills 50] [--engine here] [--seed 0] [--keep FOLDER]
+    python tools/kill_and_resume.py [--kills 50] [--engine here] [--seed 0] [--json FILE]
 
 A kill is `kill -9` of the whole process group. Its moment is drawn at random over the time that an undisturbed run
 takes; every third one waits for a file that is just being written. After a kill the same command goes on in the same
@@ -13,17 +13,17 @@ The disturbances that need no killing follow: a full disk, a read-only folder, a
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 SHARDS = 12
@@ -46,7 +46,7 @@ class Tally:
     while_writing: int = 0
     runs: int = 0
     leftovers: int = 0
-    seconds: list[float] = field(default_factory=list)
+    other_bytes: int = 0
 
 
 def main() -> int:
@@ -56,23 +56,27 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--engine", choices=["here", "processes"], default="here")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
+    parser.add_argument(
+        "--json", type=Path, help="write what happened under the engine's name into this file"
+    )
     options = parser.parse_args()
-    folder = options.keep or Path(tempfile.mkdtemp())
-    try:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         expected, seconds = undisturbed(folder / "undisturbed")
         print(f"undisturbed: {len(expected)} files in {seconds:.1f} s", flush=True)
         tally = disturbed(folder, expected, seconds, options)
         print(
             f"{options.engine}: {tally.kills} kills, {tally.while_writing} of them while a file was written, left "
-            f"{tally.leftovers} half-written files; {tally.runs} runs, all with the same bytes and nothing left behind"
+            f"{tally.leftovers} half-written files; {tally.runs} runs, {tally.other_bytes} with other bytes or files"
         )
+        require(not tally.other_bytes, "a run that was killed has another result")
         for check in (full_disk, read_only, damaged, another_run):
             check(folder / check.__name__, expected)
             print(f"{check.__name__}: one error, and the same bytes afterwards", flush=True)
-    finally:
-        if not options.keep:
-            shutil.rmtree(folder)
+    if options.json:
+        found = json.loads(options.json.read_text()) if options.json.exists() else {}
+        found[options.engine] = asdict(tally)
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
     return 0
 
 
