@@ -3,10 +3,10 @@
     python benchmarks/spectrum.py [--rounds 5] [--threads 1] [--images 256] [--json FILE]
 
 EfficientNet-Lite0 at 224 pixels. Times are those of an image, as a share of the time of a bare forward loop: the same
-folded network, the same batch, images that lie ready in memory. Within a round every method runs once, in an order that
-turns from round to round; shares are of times in the same round, as minimum / median / maximum: of the time on
-the wall, and of the processor time of the main thread, which a busy machine disturbs less. Set-up (folding, starting)
-is left out: a clock starts when the first image is asked for.
+folded network, the same batch, images that lie ready in memory, run just before. Within a round every method runs once,
+in an order that turns from round to round. Shares are given as minimum / median / maximum: of the time on the wall, and
+of the processor time of the main thread, which a busy machine disturbs less. Set-up (folding, starting) is left out: a
+clock starts when the first image is asked for.
 
 "count" is the update of the state alone, on scores that are ready; "heap" keeps the nine largest of each channel in
 heapq, as one writes it first, and neither the other lists nor a histogram. "track" and "run" are everything: pooling,
@@ -41,7 +41,7 @@ from interp import folding, hooks, image, zoo
 from interp.spectrum import Batch, Entry, Folder, Items, Job, Spectrum, batches, run, scorer, tracking
 
 SIZE = 224
-CHUNK = 512  # scores that are counted together, as `tracking` does it
+SHARD = 1024  # scores that are counted together, as `tracking` does it
 BATCHES = (1, 16, 64)
 HEAD = ("bn_head",)  # 1280 channels
 ENDS = ("bn_head", "classifier")  # tracking them runs the whole network
@@ -78,7 +78,7 @@ class Clock:
         return Times.now().since(self.start or Times.now())
 
 
-Found = dict[str, list[Times]]
+Found = dict[str, list[tuple[Times, Times]]]  # its own, and its base's just before
 
 
 @dataclass(frozen=True)
@@ -106,20 +106,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--images", type=int, default=256, help="in one call (%(default)s)")
     parser.add_argument("--scores", type=int, default=2048, help="images to count (%(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT,...", help="methods whose names begin so")
     parser.add_argument("--json", type=Path, help="also write the medians to this file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
     model = zoo.load_model()
     with tempfile.TemporaryDirectory() as folder:
-        methods = [
-            *through_the_network(model, options, Path(folder)),
-            *counted(model, options.scores),
-        ]
-        times = timed(methods, options.rounds)
-    report(methods, times)
+        listed = [*through_the_network(model, options, Path(folder)), *counted(model, options.scores)]
+        methods = [method for method in listed if method.name.startswith(tuple(options.only.split(",")))]
+        found = timed(methods, {method.name: method for method in listed}, options.rounds)
+    report(methods, found)
     if options.json:
-        write(options, methods, times)
+        write(options, methods, found)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -161,8 +160,8 @@ def clocked(work: Callable[[dict[str, Tensor]], object], tables: dict[str, Tenso
 def count(tables: dict[str, Tensor]) -> Spectrum:
     spectrum = Spectrum.empty({layer: table.shape[1] for layer, table in tables.items()})
     ids = torch.arange(len(next(iter(tables.values()))))
-    for start in range(0, len(ids), CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, len(ids), SHARD):
+        part = slice(start, start + SHARD)
         spectrum = spectrum.extended(ids[part], {layer: table[part] for layer, table in tables.items()})
     return spectrum
 
@@ -288,28 +287,27 @@ def photographs(count: int, folder: Path) -> Folder:
 # The table
 
 
-def timed(methods: Sequence[Method], rounds: int) -> Found:
-    """Return for each method the times of an image in each round; a first round warms up and does not count."""
+def timed(methods: Sequence[Method], every: dict[str, Method], rounds: int) -> Found:
+    """Return for each method the times of an image, and those of its base just before, in each round."""
     found: Found = {method.name: [] for method in methods}
-    with tqdm(total=(rounds + 1) * len(methods), desc="time") as bar:
-        for turn in range(rounds + 1):
+    with tqdm(total=rounds * len(methods), desc="time") as bar:
+        for turn in range(rounds):
             for method in methods[:: 1 if turn % 2 == 0 else -1]:
-                passed = method.run()
-                if turn:
-                    found[method.name].append(passed.since(Times(0, 0), method.images))
+                base = every[method.base]
+                before, own = (each.run().since(Times(0, 0), each.images) for each in (base, method))
+                found[method.name].append((own, before))
                 bar.update()
     return found
 
 
 def shares(method: Method, found: Found, what: str) -> tuple[float, float, float]:
-    """Return the least, the middle and the greatest share of the base's time in the same round."""
-    own, base = ([getattr(one, what) for one in found[name]] for name in (method.name, method.base))
-    ratios = [a / b for a, b in zip(own, base, strict=True)]
+    """Return the least, the middle and the greatest share of the base's time."""
+    ratios = [getattr(own, what) / getattr(base, what) for own, base in found[method.name]]
     return min(ratios), statistics.median(ratios), max(ratios)
 
 
 def milliseconds(method: Method, found: Found, what: str = "wall") -> float:
-    return 1e3 * statistics.median(getattr(one, what) for one in found[method.name])
+    return 1e3 * statistics.median(getattr(own, what) for own, _ in found[method.name])
 
 
 def report(methods: Sequence[Method], found: Found) -> None:
