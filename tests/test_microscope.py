@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +154,16 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(
     assert content(tmp_path / "site") == content(site)
 
 
+def test_what_a_killed_run_was_writing_is_removed(site: Path) -> None:
+    before = content(site)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for folder in (site, site / "optimized", site / "thumbnails" / "000"):
+        (folder / f".{'0' * 32}-{gone.pid}-{platform.node()}.part").write_bytes(b"half")
+    make(site)
+    assert content(site) == before
+
+
 def test_a_lost_image_is_made_again(site: Path) -> None:
     lost, before = file(site / "thumbnails", 3), content(site)
     lost.unlink()
@@ -177,6 +190,16 @@ def test_a_layer_without_positions_or_both_signs_has_pages_too(tmp_path: Path) -
     assert {tuple(column["n"] for column in b[1:3]) for b in ranks} == {("20 % to 40 %", "60 % to 80 %")}
     assert data(tmp_path / "s" / "data" / "head.js")["units"][0]["b"][0]["w"] == [None] * 3
     assert not (tmp_path / "s" / "optimized").exists()
+
+
+def test_logits_are_called_by_their_classes(tmp_path: Path) -> None:
+    model = tiny()
+    model.class_names = ("ant", "bee", "cat", "dog", "elk")
+    options = {"k": 3, "side": 24, "size": 32, "steps": 0}
+    build(model, source(), tmp_path / "s", layers=["norm", "head"], title="Tiny", **options)
+    norm, head = data(tmp_path / "s" / "data" / "index.js")["layers"]
+    assert head["called"] == ["ant", "bee", "cat", "dog", "elk"]
+    assert "called" not in norm
 
 
 def test_dead_channels_and_missing_labels_are_said(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 index   title, about, credit, back, images, broken, pool, size, thumbnail; names, the different labels; for each image
         in labels its index in names and in ids its number in the source; layers, each with name, slug, channels, grid,
-        field, optimized, warnings
+        field, optimized, warnings, and called, the names of its channels, where they have some
 layer   name, units
 unit    b, the columns, each with n its name, i the images, s their scores, w their patches, tied; h the histogram, its
         largest bar 1000; r the range; m the median; n the images counted; f warnings; dead; and the neighbors below,
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interp.microscope.pictures import Shown
@@ -31,7 +31,12 @@ def slug(layer: str) -> str:
 
 
 def index(
-    spectrum: Spectrum, shown: Shown, fields: Mapping[str, Field], *, optimized: bool
+    spectrum: Spectrum,
+    shown: Shown,
+    fields: Mapping[str, Field],
+    *,
+    optimized: bool,
+    class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what is known of the whole site, apart from its words and sizes."""
     names = sorted(set(shown.labels))
@@ -43,11 +48,15 @@ def index(
         "names": names,
         "labels": [number[label] for label in shown.labels],
         "ids": list(shown.ids),
-        "layers": [about_layer(spectrum, name, fields.get(name), optimized) for name in spectrum.layers],
+        "layers": [
+            about_layer(spectrum, name, fields.get(name), optimized, class_names) for name in spectrum.layers
+        ],
     }
 
 
-def about_layer(spectrum: Spectrum, layer: str, field: Field | None, optimized: bool) -> dict[str, Any]:
+def about_layer(
+    spectrum: Spectrum, layer: str, field: Field | None, optimized: bool, class_names: Sequence[str]
+) -> dict[str, Any]:
     """Return what is known of a layer as a whole."""
     channels = len(spectrum.layers[layer])
     flags = Counter(
@@ -55,7 +64,10 @@ def about_layer(spectrum: Spectrum, layer: str, field: Field | None, optimized: 
         for channel in range(channels)
         for flag in spectrum[layer, channel].flags
     )
+    # A layer without positions, with a channel for each class: the logits.
+    called = {"called": list(class_names)} if field is None and channels == len(class_names) else {}
     return {
+        **called,
         "name": layer,
         "slug": slug(layer),
         "channels": channels,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from interp import image
 from interp.errors import BadInputError
 from interp.microscope import neighbors, pictures, records
 from interp.spectrum import Engine, Job, Source, Spectrum, files, here, run
@@ -119,6 +120,8 @@ def _claim(site: Path, settings: Mapping[str, Any]) -> None:
     if others and not manifest.exists():
         raise BadInputError(f"{str(site)!r} holds other files. Choose a new or an empty folder.")
     files.write(manifest, content)
+    for folder in [site, *(path for path in site.rglob("*") if path.is_dir())]:
+        image.remove_leftovers(folder)  # of a run that was killed while it wrote
 
 
 def _differing(manifest: Path, settings: Mapping[str, Any]) -> str:
@@ -173,7 +176,16 @@ def _write_data(
     _write(
         site / "data" / "index.js",
         "index",
-        {**words, **records.index(spectrum, shown, fields, optimized=optimized)},
+        {
+            **words,
+            **records.index(
+                spectrum,
+                shown,
+                fields,
+                optimized=optimized,
+                class_names=getattr(model, "class_names", ()),
+            ),
+        },
     )
 
 

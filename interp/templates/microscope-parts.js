@@ -29,6 +29,7 @@ function show(value) {
 
 const signed = value => (value < 0 ? "" : "+") + show(value);
 const many = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const called = (layer, channel) => layer.called ? `, ${layer.called[channel]}` : "";
 const address = (name, channel) => `#${encodeURIComponent(name)}${channel === undefined ? "" : `/${channel}`}`;
 const labelOf = place => about.names[about.labels[place]];
 const words = place => `${labelOf(place)}, image ${about.ids[place]}`;
@@ -62,7 +63,7 @@ function optimized(layer, channel, sign, tag, attributes) {
 
 /* A channel as a link: what was optimized for it, or else the patch of its strongest image. */
 function channelTile(layer, channel, unit, face = "plus") {
-  const name = `${layer.name}, channel ${channel}`, end = unit && unit.b[face === "minus" ? 0 : 3];
+  const name = `${layer.name}, channel ${channel}${called(layer, channel)}`, end = unit && unit.b[face === "minus" ? 0 : 3];
   const link = { href: address(layer.name, channel), title: name, "aria-label": name };
   const tile = layer.optimized && face !== "image" ? optimized(layer, channel, face, "a", link)
     : end && end.i.length ? photograph(end.i[0], end.w[0], { tag: "a", ...link }) : make("a", { class: "tile", ...link });
@@ -154,7 +155,7 @@ function neighbors(unit, turn) {
 function neighbor([index, channel, value], turn) {
   const layer = about.layers[index], item = make("li");
   const draw = data => item.replaceChildren(channelTile(layer, channel, data && data.units[channel]),
-    make("b", { class: value < 0 ? "kind-minimum" : "kind-maximum" }, signed(value)), ` ${layer.name} / ${channel}`);
+    make("b", { class: value < 0 ? "kind-minimum" : "kind-maximum" }, signed(value)), ` ${layer.name} / ${channel}${called(layer, channel)}`);
   if (layer.optimized) draw(loaded.get(layer.name)); else load(layer.name).then(data => turn() && draw(data), failed);
   return item;
 }

@@ -96,7 +96,7 @@ function unitPage(layer, data, channel, turn) {
   page(`${layer.name} / ${channel}`,
     crumbs(make("span", {}, make("a", { href: "#" }, about.title), " / ", link(layer, layer.name)),
       make("span", { class: "ways" }, channel > 0 && link(layer, `\u2190 channel ${channel - 1}`, channel - 1), channel < last && link(layer, `channel ${channel + 1} \u2192`, channel + 1))),
-    heading(layer.name, " ", make("small", {}, `channel ${channel}`)),
+    heading(layer.name, " ", make("small", {}, `channel ${channel}${called(layer, channel)}`)),
     facts([["Images", unit.n.toLocaleString("en")], ["Score", POOLS[about.pool] || about.pool], ["Place", places(layer) + (layer.field ? `, each sees ${layer.field} pixels` : "")],
       ["Median and range", unit.m === null ? "none" : `${show(unit.m)}; ${show(unit.r[0])} to ${show(unit.r[1])}`]]),
     ...unit.f.map(text => make("p", { class: "note" }, `${text[0].toUpperCase()}${text.slice(1)}.`)),
@@ -128,6 +128,7 @@ async function results(text, turn) {
         if (hits) found[side].push([hits, layer, channel, unit, band]);
       }
     });
+    (layer.called || []).forEach((name, channel) => { if (name.toLowerCase().includes(query)) numbered.push([layer, channel, data.units[channel]]); });
     if (number !== null && number < data.units.length) numbered.push([layer, number, data.units[number]]);
   }
   if (!turn()) return;
@@ -135,7 +136,8 @@ async function results(text, turn) {
   const groups = [["up", "Driven up by it", "Channels with such images among their strongest, and how many."], ["down", "Driven down by it", "Channels with such images among their weakest, and how many."]];
   page(text, crumbs(make("a", { href: "#" }, about.title)), heading(`\u201c${text}\u201d`),
     layers.length > 0 && make("p", {}, "Layers: ", ...layers.flatMap((layer, index) => [index ? ", " : "", link(layer, layer.name)])),
-    numbered.length > 0 && tiles(`Channel ${number}`, "", numbered.map(([layer, channel, unit]) => [channelTile(layer, channel, unit), layer.name])),
+    numbered.length > 0 && tiles(number === null ? "Channels of this name" : `Channel ${number}`, "", numbered.slice(0, 48).map(([layer, channel, unit]) =>
+      [channelTile(layer, channel, unit), `${layer.name}${called(layer, channel)}`])),
     ...groups.filter(([side]) => found[side].length).map(([side, title, note]) => tiles(title, note, found[side].sort((one, other) => other[0] - one[0]).slice(0, 48)
       .map(([hits, layer, channel, unit, band]) => [channelTile(layer, channel, unit, band ? "plus" : "minus"), `${hits} of ${unit.b[band].i.length}, ${layer.name}`]))),
     !layers.length && !numbered.length && !found.up.length && !found.down.length && make("p", {}, "No layer has this name, and no image with such a label is among the extremes of a channel. The labels are: ",
