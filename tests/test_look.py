@@ -31,6 +31,7 @@ import look  # noqa: E402
 import make_pdf  # noqa: E402
 import narrow  # noqa: E402
 import pictures  # noqa: E402
+import run_notebooks  # noqa: E402
 import wall  # noqa: E402
 
 REPOSITORY = "https://github.com/Some-One/a-book"
@@ -319,3 +320,23 @@ def test_photographs_go_to_paper_as_jpeg_and_drawings_as_they_are(tmp_path: Path
     ]
     with PILImage.open(tmp_path / "_images" / "wall" / "photograph.jpg") as lighter:
         assert lighter.size == (make_pdf.WIDEST, 528)
+
+
+# ---- the notebooks run elsewhere
+
+
+def test_the_notebooks_to_run_are_chosen_by_name(tmp_path: Path) -> None:
+    names = ["book/index.ipynb", "book/segment-1/grad-cam.ipynb", "book/segment-2/circuits.ipynb"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert run_notebooks.chosen(tmp_path, []) == [tmp_path / name for name in names]
+    assert run_notebooks.chosen(tmp_path, ["grad", "circuits"]) == [tmp_path / name for name in names[1:]]
+    copied = run_notebooks.copy(tmp_path / names[1], tmp_path / "away")
+    assert copied == tmp_path / "away" / "segment-1-grad-cam.ipynb"
+    assert copied.exists()
+
+
+def test_no_notebook_of_that_name_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_notebooks.main(["no such chapter"]) == 2
+    assert "make book wheel" in capsys.readouterr().err
