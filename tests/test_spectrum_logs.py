@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,8 +71,12 @@ def test_the_real_client_writes_progress_grids_and_a_table_offline(tmp_path: Pat
     list(logged(stream(), to=sink))
     assert wandb.run is None  # the run was ended
     (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    content = log.read_bytes()
-    assert all(word in content for word in (b"images a second", b"norm/0", b"units"))
+    words = (b"images a second", b"norm/0", b"units")
+    # The client's own process may still be writing when the run has ended.
+    deadline = time.monotonic() + 30
+    while not all(word in log.read_bytes() for word in words) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert all(word in log.read_bytes() for word in words)
     files = tmp_path.glob("wandb/offline-run-*/files/media/**/*")
     kinds = sorted(file.suffix for file in files if file.is_file())
     assert kinds == [".json", ".png"]
