@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import platform
 import random
 import signal
+import subprocess
+import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -102,6 +106,20 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(
                 path.unlink()
     render_here(folder)
     assert contents(folder) == undisturbed
+
+
+def test_what_a_killed_run_was_writing_goes_and_what_a_live_one_writes_stays(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    for process in (ended.pid, os.getppid()):
+        (folder / f".{uuid.uuid4().hex}-{process}-{platform.node()}.part").touch()
+    fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
+    (left,) = contents(folder).keys() - undisturbed.keys()
+    assert f"-{os.getppid()}-" in left
 
 
 def test_shares_add_up(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:

@@ -86,6 +86,8 @@ class Folder:
         with _writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         self._check_others()
+        with _writing(self.path):
+            image.remove_leftovers(self.path)
         found = self.path / self.share.manifest
         if found.is_file():
             self.images = _read(found)["images"]
@@ -99,7 +101,6 @@ class Folder:
         """Write the pictures of one batch, and then that they are there."""
         with _writing(self.path):
             for one in renderings:
-                self._remove_leftovers(one.name)
                 _write_picture(one, self._file(one.name))
                 self.images[one.name] = {
                     "file": self._file(one.name).name,
@@ -110,11 +111,6 @@ class Folder:
 
     def _file(self, name: str) -> Path:
         return self.path / f"{file_stem(name)}.{self.suffix}"
-
-    def _remove_leftovers(self, name: str) -> None:
-        # What a killed process was writing; nothing else begins like this.
-        for leftover in self.path.glob(f".{self._file(name).name}.*.part"):
-            leftover.unlink(missing_ok=True)
 
     def _check_others(self) -> None:
         manifests = sorted(self.path.glob("manifest*.json"))
@@ -132,11 +128,8 @@ class Folder:
 
     def _write_manifest(self) -> None:
         content = {"settings": self.settings, "images": dict(sorted(self.images.items()))}
-        with _writing(self.path):
-            for leftover in self.path.glob(f".{self.share.manifest}.*.part"):
-                leftover.unlink(missing_ok=True)
-            with image.replacing(self.path / self.share.manifest) as temporary:
-                temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        with _writing(self.path), image.replacing(self.path / self.share.manifest) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def settings_of(model: nn.Module, objectives: Sequence[Objective], **options: Any) -> dict[str, Any]:
