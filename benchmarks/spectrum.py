@@ -45,7 +45,6 @@ SHARD = 1024  # scores that are counted together, as `tracking` does it
 BATCHES = (1, 16, 64)
 HEAD = ("bn_head",)  # 1280 channels
 ENDS = ("bn_head", "classifier")  # tracking them runs the whole network
-PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-samples"
 T = TypeVar("T")
 
 
@@ -274,9 +273,9 @@ def whole(model: nn.Module, files: Folder, count: int, size: int, decoders: int,
 
 def photographs(count: int, folder: Path) -> Folder:
     """Return a folder of at least so many JPEG files."""
-    given = Path(os.environ.get("INTERP_IMAGENET_SAMPLES") or PHOTOGRAPHS)
-    if len(list(given.glob("*.jpg"))) >= count:
-        return Folder(given, SIZE)
+    given = os.environ.get("INTERP_IMAGENET_SAMPLES")
+    if given and len(list(Path(given).glob("*.jpg"))) >= count:
+        return Folder(Path(given), SIZE)
     folder.mkdir()
     for number, scene in enumerate(zoo.Scenes("all", 400, length=count)):
         image.save(scene.image[None], folder / f"{number:06d}.jpg")
