@@ -328,14 +328,14 @@ def how_much_sooner(times: dict[str, list[float]], quality: dict[str, dict[int, 
     )
 
 
-def whole_layer(model: nn.Module, layer: str = "blocks.4.2", channels: int = 112) -> None:
-    """Print how long all channels of a layer take, with the standard settings."""
+def whole_layer(model: nn.Module, steps: int, layer: str = "blocks.4.2", channels: int = 112) -> None:
+    """Print how long all channels of a layer take."""
     objectives = [fv.channel(layer, index) for index in range(channels)]
     begin, used = clock(), time.process_time()
-    for _ in fv.render_many(model, objectives, size=SIZE, progress=True):
+    for _ in fv.render_many(model, objectives, steps=steps, size=SIZE, progress=True):
         pass
     wall, used = clock() - begin, time.process_time() - used
-    print(f"all {channels} channels of {layer}: {wall:.1f} s, {used:.1f} core-seconds")
+    print(f"all {channels} channels of {layer}, {steps} steps: {wall:.1f} s, {used:.1f} core-seconds")
 
 
 def main() -> None:
@@ -359,7 +359,8 @@ def main() -> None:
     if quality:
         how_much_sooner(times, quality)
     if not options.skip_layer:
-        whole_layer(model)
+        for steps in (64, 96):
+            whole_layer(model, steps)
 
 
 if __name__ == "__main__":
