@@ -13,7 +13,7 @@ from torch import nn
 from interp import __version__, hooks, zoo
 from interp import featurevis as fv
 from interp.errors import BadInputError, InterpError
-from interp.microscope.commands import add_microscope, add_spectrum
+from interp.microscope.commands import add_microscope, add_spectrum, share_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -138,7 +138,7 @@ def render_channels(options: argparse.Namespace) -> None:
         seed=options.seed,
         batch=options.batch,
         suffix=options.format,
-        share=_share(options.share),
+        share=fv.Share(*share_of(options.share)),
         compute=fv.Compute(options.precision, options.compile),
         progress=sys.stderr.isatty(),
     )
@@ -201,13 +201,6 @@ def parse_channels(text: str, count: int) -> list[int]:
             )
         found.extend(range(low, high + 1))
     return list(dict.fromkeys(found))
-
-
-def _share(text: str) -> fv.Share:
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal()):
-        raise BadInputError(f"A share is written INDEX/COUNT, such as 0/4; got {text!r}.")
-    return fv.Share(int(index), int(count))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_a_folder_with_a_broken_image_is_a_source(tmp_path: Path, capsys: pytest
         (["--layers", "bn_stam", "-o", "x"], "Closest: bn_stem"),
         (["--layers", ",", "-o", "x"], "names no layer"),
         (["--images", "5", "-o", "x"], "A band holds k=9 images, but only 5 could be read"),
-        (["--images", "0", "-o", "x"], "holds no image"),
+        (["--images", "0", "-o", "x"], "--data 'scenes' holds no image. Ask for more with --images"),
         (["--data", "nowhere", "-o", "x"], "is no folder and no known source"),
         (["--data", "empty", "-o", "x"], "holds no image"),
         (["--batch", "0", "-o", "x"], "batch has to be at least 1; got 0"),

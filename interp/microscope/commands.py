@@ -108,7 +108,7 @@ def _spectrum(options: argparse.Namespace) -> None:
         threads=options.threads,
         decoders=options.decoders,
     )
-    shown, share = [_parsed(text, layers) for text in options.show], _share(options.share)
+    shown, share = [_parsed(text, layers) for text in options.show], share_of(options.share)
     folder, engine, progress = Path(options.output), _engine(options), sys.stderr.isatty()
     if share != (0, 1):
         spectrum.compute(job, folder, share=share, engine=engine, progress=progress)
@@ -133,7 +133,8 @@ def _check_folder_of(file: str | None) -> None:
         )
 
 
-def _share(text: str) -> tuple[int, int]:
+def share_of(text: str) -> tuple[int, int]:
+    """Return (index, count) of a share as it is written on the command line, INDEX/COUNT."""
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal()):
         raise BadInputError(f"A share is written INDEX/COUNT, such as 0/4; got {text!r}.")
