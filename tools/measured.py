@@ -1,0 +1,49 @@
+"""Keep the numbers of a long measurement in book/_data/measured, with how, when and on what they were made."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interp import image
+
+FOLDER = Path(__file__).resolve().parents[1] / "book" / "_data" / "measured"
+
+
+def save(name: str, results: dict[str, Any], *, how: str, on: str) -> Path:
+    """Write results (numbers, strings, and lists and dicts of these) as NAME.json, and return the file.
+
+    Args:
+        name: the file's name without suffix.
+        results: what was measured; the numbers are rounded to five digits.
+        how: the command that makes the file again.
+        on: the networks, pictures, units and seeds that were measured.
+    """
+    about = {"how": how, "on": on, "when": f"{datetime.date.today()}", "with": versions()}
+    path = FOLDER / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with image.replacing(path) as temporary:
+        temporary.write_text(
+            json.dumps({"made": about, **rounded(results)}, indent=1) + "\n", encoding="utf-8"
+        )
+    return path
+
+
+def versions() -> str:
+    """Return what a number may depend on beside the code: Python, torch, its instruction set and its threads."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"Python {platform.python_version()}, torch {torch.__version__}, {capability}, {torch.get_num_threads()} thread(s)"
+
+
+def rounded(value: Any) -> Any:
+    """Return the value with all its floating-point numbers at five significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
