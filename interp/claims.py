@@ -1,7 +1,7 @@
 """What a page asserts, as a value: words, a quantity, a bound, replicates, an interval and a margin.
 
-A hidden cell of a chapter ends with `claims.page(claims.claim(...), ...)`. The build collects these values; one that does
-not hold on the machine at hand is shown where it stands, and all of them are listed in the appendix.
+A hidden cell of a chapter ends with `claims.page(claims.claim(...), ...)`. The build collects these values; one that
+does not hold on the machine at hand is shown where it stands, and all of them are listed in the appendix.
 """
 
 from __future__ import annotations
@@ -96,10 +96,7 @@ class Claims:
     items: tuple[Claim, ...]
 
     def __repr__(self) -> str:
-        return "\n".join(
-            f"[{'holds' if one.holds else 'DOES NOT HOLD'}] {one.words}: {one.quantity} {one.bound()}; found {one.found()}"
-            for one in self.items
-        )
+        return "\n".join(map(_line, self.items))
 
     def _repr_html_(self) -> str:
         rows = "".join(_row(one) for one in self.items)
@@ -109,6 +106,11 @@ class Claims:
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         data = [asdict(one) for one in self.items]
         return {MIME: data, "text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def _line(one: Claim) -> str:
+    mark = "holds" if one.holds else "DOES NOT HOLD"
+    return f"[{mark}] {one.words}: {one.quantity} {one.bound()}; found {one.found()}"
 
 
 def _row(one: Claim) -> str:

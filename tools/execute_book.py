@@ -3,14 +3,14 @@
     python tools/execute_book.py [PAGE.md ...]
 
 Without arguments all pages in _toc.yml are looked at. BOOK_WORKERS says how many run at once (default: one for each
-core, one where there is a GPU); each gets its share of the cores as threads.
+core, one where there is a GPU); each gets its share of the cores as threads. A claim that does not hold here and a cell
+that fails are listed at the end; with STRICT=1 they are a failure.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import sys
 import time
@@ -23,13 +23,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 sys.path.insert(0, str(ROOT))
 
+import checked  # noqa: E402
 import executed  # noqa: E402
-from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError  # noqa: E402
 from nbformat import NotebookNode  # noqa: E402
 
 APART = 3  # of pages never run before, every third is taken, then the next of each three
 MOST_WORKERS = 8  # each holds torch and a network in memory
-FAILURES = (CellExecutionError, CellControlSignal, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -40,21 +39,54 @@ class Job:
 
 
 def main(names: list[str]) -> int:
-    """Run what has to run; return 1 if a page failed."""
+    """Run what has to run and list what is not as the book says; return 1 if that counts as a failure."""
     pages = [Path(name).resolve() for name in names] or toc_pages(ROOT / "_toc.yml")
-    notebooks = [path for path in pages if executed.is_notebook(path)]
-    jobs = [job for job in map(_job, notebooks) if executed.load(job.key) is None]
-    if not jobs:
-        print(f"All {len(notebooks)} pages with code are up to date.")
-        return 0
+    jobs = [_job(path) for path in pages if executed.is_notebook(path)]
+    waiting = [job for job in jobs if not _is_done(job)]
+    if waiting:
+        _run_jobs(waiting, len(jobs))
+    else:
+        print(f"All {len(jobs)} pages with code are up to date.")
+    return _report(jobs)
+
+
+def _is_done(job: Job) -> bool:
+    """Tell whether a page has run to its end; one that failed is tried again."""
+    execution = executed.load(job.key)
+    return execution is not None and execution.error is None
+
+
+def _run_jobs(jobs: list[Job], of: int) -> None:
     workers = _share_cores(len(jobs))
-    print(f"{len(jobs)} of {len(notebooks)} pages with code have to run, {workers} at a time.", flush=True)
+    print(f"{len(jobs)} of {of} pages with code have to run, {workers} at a time.", flush=True)
     start = time.perf_counter()
     failed = asyncio.run(_run_all(jobs, workers))
-    print(
-        f"{len(jobs) - failed} pages ran in {time.perf_counter() - start:.0f} s, {failed} failed.", flush=True
-    )
-    return int(failed > 0)
+    ran = f"{len(jobs) - failed} pages ran in {time.perf_counter() - start:.0f} s, {failed} failed."
+    print(ran, flush=True)
+
+
+def _report(jobs: list[Job]) -> int:
+    """List the claims that do not hold here and the cells that failed; return 1 if STRICT=1 makes that a failure."""
+    found = [line for job in jobs for line in checked.problems(_execution(job))]
+    if found:
+        print(
+            "Not as the book says, on this machine:",
+            *found,
+            checked.REPORT,
+            sep="\n",
+            file=sys.stderr,
+            flush=True,
+        )
+    return int(bool(found) and checked.strict())
+
+
+def _execution(job: Job) -> executed.Execution:
+    execution = executed.load(job.key)
+    if execution is None:
+        raise RuntimeError(
+            f"{job.path} has run, but what it gave is not in {executed.folder()}. Is the disk full?"
+        )
+    return execution
 
 
 def toc_pages(toc: Path) -> list[Path]:
@@ -98,15 +130,14 @@ async def _run_all(jobs: list[Job], workers: int) -> int:
 
     async def one(job: Job) -> bool:
         async with gate:
-            problem, seconds = await _run(job)
+            execution = await executed.run(job.notebook, job.path)
+        executed.save(job.key, execution)
         name = job.path.relative_to(ROOT) if job.path.is_relative_to(ROOT) else job.path
-        print(
-            f"[{next(done):>2}/{len(jobs)}] {seconds:7.1f} s  {name}{'  FAILED' if problem else ''}",
-            flush=True,
-        )
-        if problem:
-            print(problem, file=sys.stderr, flush=True)
-        return bool(problem)
+        mark = "  FAILED" if execution.error else ""
+        print(f"[{next(done):>2}/{len(jobs)}] {execution.seconds:7.1f} s  {name}{mark}", flush=True)
+        if execution.error:
+            print(execution.error["text"], file=sys.stderr, flush=True)
+        return execution.error is not None
 
     return sum(await asyncio.gather(*(one(job) for job in jobs)))
 
@@ -114,25 +145,6 @@ async def _run_all(jobs: list[Job], workers: int) -> int:
 def spread(jobs: list[Job]) -> list[Job]:
     """Return the jobs with neighbors apart: neighbors share results, and would wait for each other's."""
     return [job for first in range(APART) for job in jobs[first::APART]]
-
-
-async def _run(job: Job) -> tuple[str, float]:
-    start = time.perf_counter()
-    try:
-        execution = await executed.run(job.notebook, job.path)
-    except DeadKernelError:
-        return (
-            "The kernel died; most often the memory ran out. Try BOOK_WORKERS=1.",
-            time.perf_counter() - start,
-        )
-    except FAILURES as error:
-        return _without_colors(str(error)) or repr(error), time.perf_counter() - start
-    executed.save(job.key, execution)
-    return "", execution.seconds
-
-
-def _without_colors(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import yaml
 from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 from nbclient import NotebookClient
+from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from interp.fingerprint import PACKAGE, fingerprint
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = 4  # older executions of one page that stay on disk
 TIMEOUT = 900  # seconds that one cell may take
 QUIET = ["--IPKernelApp.log_level=40"]  # kernels warn on the console about the way they are reached
+FAILURES = (CellExecutionError, CellControlSignal, DeadKernelError, RuntimeError)
 MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
 
 
@@ -44,6 +46,8 @@ class Execution:
         seconds: the wall time of all cells, without the start of the kernel.
         when: seconds since 1970 at the end.
         language: the kernel's `language_info`.
+        error: where and why the page stopped, {"cell": its number among the code cells, "text": the error}; None where
+            all cells ran.
     """
 
     page: str
@@ -51,6 +55,7 @@ class Execution:
     seconds: float
     when: float
     language: dict[str, Any]
+    error: dict[str, Any] | None = None
 
 
 def folder() -> Path:
@@ -93,7 +98,7 @@ def key(notebook: NotebookNode, path: Path, *, package: Path = PACKAGE) -> str:
     False
     """
     cells = [
-        [cell.source, "raises-exception" in cell.metadata.get("tags", [])] for cell in _code_cells(notebook)
+        [cell.source, "raises-exception" in cell.metadata.get("tags", [])] for cell in code_cells(notebook)
     ]
     source = "\n".join(MAGIC.sub("", text) for text, _ in cells)
     depends = fingerprint(source, folder=path.resolve().parent, package=package)
@@ -101,7 +106,7 @@ def key(notebook: NotebookNode, path: Path, *, package: Path = PACKAGE) -> str:
     return f"{_slug(path)}.{hashlib.sha256(json.dumps([cells, depends, device]).encode()).hexdigest()[:40]}"
 
 
-def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
@@ -112,26 +117,36 @@ def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 async def run(notebook: NotebookNode, path: Path) -> Execution:
     """Run the code cells of a page in a fresh kernel, in the page's own folder.
 
-    Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed that is not tagged `raises-exception`.
+    A cell that fails, and is not tagged `raises-exception`, ends the run: the cells before it keep their outputs, and the
+    execution says what went wrong.
     """
     copy = nbformat.v4.new_notebook(
-        cells=[
-            nbformat.v4.new_code_cell(cell.source, metadata=_tags(cell)) for cell in _code_cells(notebook)
-        ],
+        cells=[nbformat.v4.new_code_cell(cell.source, metadata=_tags(cell)) for cell in code_cells(notebook)],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
     resources = {"metadata": {"path": str(path.resolve().parent)}}
     client = NotebookClient(copy, timeout=TIMEOUT, resources=resources, extra_arguments=QUIET)
-    client.on_cell_start = _Clock()
-    await client.async_execute()
+    client.on_cell_start = clock = _Clock()
+    error = None
+    try:
+        await client.async_execute()
+    except FAILURES as failure:
+        error = {"cell": clock.cell, "text": _reason(failure)}
     return Execution(
         page=_name(path),
         outputs=[cell.outputs for cell in copy.cells],
-        seconds=client.on_cell_start.seconds(),
+        seconds=clock.seconds(),
         when=time.time(),
         language=copy.metadata.get("language_info", {}),
+        error=error,
     )
+
+
+def _reason(failure: Exception) -> str:
+    """Return what went wrong, as it would stand on a terminal, without colors."""
+    if isinstance(failure, DeadKernelError):
+        return "The kernel died; most often the memory ran out. Try BOOK_WORKERS=1."
+    return re.sub(r"\x1b\[[0-9;]*m", "", str(failure)).strip() or repr(failure)
 
 
 def _tags(cell: NotebookNode) -> dict[str, list[str]]:
@@ -139,13 +154,15 @@ def _tags(cell: NotebookNode) -> dict[str, list[str]]:
 
 
 class _Clock:
-    """Starts at the first cell: the start of a kernel is not the page's time."""
+    """Starts at the first cell, as the start of a kernel is not the page's time; knows which cell started last."""
 
     def __init__(self) -> None:
         self.start: float | None = None
+        self.cell = 0
 
-    def __call__(self, **_: object) -> None:
+    def __call__(self, *, cell_index: int = 0, **_: object) -> None:
         self.start = self.start or time.perf_counter()
+        self.cell = cell_index
 
     def seconds(self) -> float:
         return 0.0 if self.start is None else time.perf_counter() - self.start
@@ -175,7 +192,7 @@ def save(page_key: str, execution: Execution) -> None:
 def fill(notebook: NotebookNode, execution: Execution) -> None:
     """Put the outputs of an execution into a page."""
     for count, (cell, outputs) in enumerate(
-        zip(_code_cells(notebook), execution.outputs, strict=True), start=1
+        zip(code_cells(notebook), execution.outputs, strict=True), start=1
     ):
         cell.execution_count = count
         cell.outputs = [nbformat.from_dict(output) for output in outputs]

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import checked
 import executed
 import myst_nb.sphinx_
 from myst_nb.core.execute import ExecutionError, NotebookClientBase
-from nbclient.exceptions import CellControlSignal, CellExecutionError
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -42,7 +42,11 @@ class PageClient(NotebookClientBase):
     def start_client(self) -> None:
         key = executed.key(self.notebook, self.path)
         execution = executed.load(key) or self._run(key)
+        if checked.strict() and checked.problems(execution):
+            self.logger.warning("\n".join(checked.problems(execution)), subtype="exec")
+            raise ExecutionError(str(self.path))
         executed.fill(self.notebook, execution)
+        checked.show(self.notebook, execution)
         self.exec_metadata = {
             "mtime": execution.when,
             "runtime": execution.seconds,
@@ -53,11 +57,7 @@ class PageClient(NotebookClientBase):
         }
 
     def _run(self, key: str) -> executed.Execution:
-        try:
-            execution = asyncio.run(executed.run(self.notebook, self.path))
-        except (CellExecutionError, CellControlSignal) as error:
-            self.logger.warning(f"A cell failed:\n{error}", subtype="exec")
-            raise ExecutionError(str(self.path)) from error
+        execution = asyncio.run(executed.run(self.notebook, self.path))
         executed.save(key, execution)
         self.logger.info(f"Ran in {execution.seconds:.1f} s at {datetime.now():%H:%M:%S}")
         return execution

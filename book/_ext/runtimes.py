@@ -44,7 +44,7 @@ def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def _table(app: Sphinx, docname: str) -> nodes.table:
-    times = {name: seconds for name in _in_order(app.env) if (seconds := _seconds(app.env, name)) is not None}
+    times = {name: seconds for name in in_order(app.env) if (seconds := _seconds(app.env, name)) is not None}
     rows = [[_link(app, docname, name), nodes.Text(f"{seconds:.1f}")] for name, seconds in times.items()]
     rows.append([nodes.Text("Together"), nodes.Text(f"{sum(times.values()):.1f}")])
     head = nodes.thead("", _row([nodes.Text("Chapter"), nodes.Text("Seconds")]))
@@ -53,7 +53,7 @@ def _table(app: Sphinx, docname: str) -> nodes.table:
     return nodes.table("", nodes.tgroup("", *widths, head, body, cols=2))
 
 
-def _in_order(env: BuildEnvironment) -> list[str]:
+def in_order(env: BuildEnvironment) -> list[str]:
     """Return the pages in the order of the contents."""
     order = list(env.collect_relations())
     return sorted(env.found_docs, key=lambda name: order.index(name) if name in order else len(order))

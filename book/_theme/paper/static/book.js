@@ -54,6 +54,22 @@
     block.append(button);
   }
 
+  // ---- sort a table by a column: first ascending, then descending; cells without a key go last ----
+  for (const table of $("table.sortable")) for (const head of $("thead th", table)) {
+    const button = make("button", { type: "button", textContent: head.textContent }), body = table.tBodies[0];
+    const key = (row) => { const cell = row.cells[head.cellIndex]; return cell.dataset.key ? +cell.dataset.key : cell.textContent; };
+    button.addEventListener("click", () => {
+      const sign = head.ariaSort === "ascending" ? -1 : 1;
+      for (const other of $("thead th", table)) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      body.append(...[...body.rows].sort((a, b) => {
+        const [x, y] = [key(a), key(b)];
+        return typeof x === typeof y ? sign * (typeof x === "number" ? x - y : x.localeCompare(y)) : typeof x === "number" ? -1 : 1;
+      }));
+    });
+    head.replaceChildren(button);
+  }
+
   // ---- enlarge a picture ----
   const zoom = (picture, link) => {
     const dialog = make("dialog", { className: "zoom" });
