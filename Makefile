@@ -73,6 +73,10 @@ data: .venv/ready-test  ## compute the small results in book/_data anew (long)
 test: .venv/ready-test .venv/ready-browser book/_vendor/ready  ## run all tests; make test T=tests/test_store.py runs some
 	@$(PYTHON) -m pytest $(T)
 
+.PHONY: claims
+claims: .venv/ready-test  ## run the pages as other machines and seeds would: make claims [P=PAGE.md] (hours; goes on where it was)
+	@$(PYTHON) tools/run_claims.py $(P)
+
 .PHONY: check
 check: .venv/ready-test  ## style, types and the direction of the imports
 	@.venv/bin/ruff check .

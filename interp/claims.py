@@ -146,8 +146,7 @@ def claim(
     Raises:
         BadInputError: no replicates, no bound, or an unknown middle.
     """
-    found = torch.as_tensor(values)
-    data = found.double().flatten()
+    data = torch.as_tensor(values, dtype=torch.float64).flatten()
     if above is None and below is None:
         raise BadInputError(f"The claim {words!r} has no bound. Give above=, below= or both.")
     if middle not in MIDDLES:
@@ -155,14 +154,23 @@ def claim(
     if not len(data):
         raise BadInputError(f"The claim {words!r} has no values. Give at least one number.")
     if interval is None and len(data) > 1 and middle in ("mean", "median"):
-        interval = share_interval(data) if found.dtype == torch.bool else bootstrap(data, MIDDLES[middle])
+        interval = share_interval(data) if _are_hits(values) else bootstrap(data, MIDDLES[middle])
     return Claim(words, quantity, float(MIDDLES[middle](data)), above, below, n or len(data), over, interval)
+
+
+def _are_hits(values: object) -> bool:
+    """Tell whether values are True and False, and not numbers."""
+    return torch.as_tensor(values).dtype == torch.bool
 
 
 def exact(words: str, found: object, expected: object = True) -> Claim:
     """Return a claim that does not depend on rounding or chance: two things are equal, or they are not."""
-    same = found == expected
-    same = bool(same.all()) if isinstance(same, Tensor) else bool(same)
+    same = (
+        torch.equal(found, expected)
+        if isinstance(found, Tensor) and isinstance(expected, Tensor)
+        else found == expected
+    )
+    same = bool(torch.as_tensor(same).all())
     return Claim(words, "equality", float(same), 0.5, None, 1, "comparison", exact=True)
 
 
@@ -200,7 +208,7 @@ def bootstrap(
 
     Efron, 1979, https://doi.org/10.1214/aos/1176344552
     """
-    data = torch.as_tensor(values).double()
+    data = torch.as_tensor(values, dtype=torch.float64)
     chosen = torch.randint(len(data), (draws, len(data)), generator=torch.Generator().manual_seed(seed))
     drawn = data[chosen]
     found = statistic(drawn if data.ndim == 1 else drawn.transpose(1, 2))
@@ -213,7 +221,7 @@ def share_interval(hits: Tensor | Sequence[bool]) -> tuple[float, float]:
 
     Wilson, 1927, https://doi.org/10.1080/01621459.1927.10502953
     """
-    data = torch.as_tensor(hits).double()
+    data = torch.as_tensor(hits, dtype=torch.float64)
     n, share = len(data), float(data.mean())
     center = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))

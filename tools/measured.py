@@ -37,7 +37,9 @@ def save(name: str, results: dict[str, Any], *, how: str, on: str) -> Path:
 def versions() -> str:
     """Return what a number may depend on beside the code: Python, torch, its instruction set and its threads."""
     names = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
-    return ", ".join([*names, torch.backends.cpu.get_cpu_capability(), f"{torch.get_num_threads()} thread(s)"])
+    return ", ".join(
+        [*names, torch.backends.cpu.get_cpu_capability(), f"{torch.get_num_threads()} thread(s)"]
+    )
 
 
 def rounded(value: Any) -> Any:

@@ -78,7 +78,7 @@ def _text(path: Path) -> str:
     try:
         return edition.select(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{_name(path)}: {error}") from error
+        raise ValueError(f"{page_name(path)}: {error}") from error
 
 
 def _extensions(config: Path) -> list[str]:
@@ -133,7 +133,7 @@ async def run(notebook: NotebookNode, path: Path) -> Execution:
     except FAILURES as failure:
         error = {"cell": clock.cell, "text": _reason(failure)}
     return Execution(
-        page=_name(path),
+        page=page_name(path),
         outputs=[cell.outputs for cell in copy.cells],
         seconds=clock.seconds(),
         when=time.time(),
@@ -214,10 +214,10 @@ def _file(page_key: str) -> Path:
     return folder() / f"{page_key}.json"
 
 
-def _name(path: Path) -> str:
+def page_name(path: Path) -> str:
     path = path.resolve()
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name)
 
 
 def _slug(path: Path) -> str:
-    return re.sub(r"\W+", "-", _name(path).removesuffix(".md")).strip("-")
+    return re.sub(r"\W+", "-", page_name(path).removesuffix(".md")).strip("-")
