@@ -173,6 +173,28 @@ def test_rank_correlation_sees_order_only() -> None:
     assert attribution.rank_correlation(heat, torch.zeros(2, 5, 5)).tolist() == [0, 0]
 
 
+def test_top_overlap_is_one_for_the_same_order_and_the_share_for_unrelated_maps() -> None:
+    heat = torch.rand(2, 100, 100, generator=torch.Generator().manual_seed(0))
+    assert attribution.top_overlap(heat, heat.exp()).tolist() == [1, 1]
+    assert attribution.top_overlap(heat, -heat).tolist() == [0, 0]
+    assert float(attribution.top_overlap(heat[:1], heat[1:], share=0.2)) == pytest.approx(0.2, abs=0.04)
+
+
+def test_top_overlap_counts_the_hottest_pixels_only() -> None:
+    heat = torch.arange(100.0).view(1, 10, 10)
+    changed = torch.where(heat < 98, -heat, heat)
+    assert attribution.top_overlap(heat, changed).item() == 1
+    assert float(attribution.rank_correlation(heat, changed)) < -0.8
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_top_overlap_names_what_is_wrong(share: float) -> None:
+    with pytest.raises(BadInputError, match="share between 0 and 1"):
+        attribution.top_overlap(torch.zeros(1, 4, 4), torch.zeros(1, 4, 4), share=share)
+    with pytest.raises(BadInputError, match="one shape"):
+        attribution.top_overlap(torch.zeros(1, 4, 4), torch.zeros(1, 4, 5))
+
+
 def test_rank_correlation_needs_one_shape() -> None:
     with pytest.raises(BadInputError, match="one shape"):
         attribution.rank_correlation(torch.zeros(1, 4, 4), torch.zeros(1, 4, 5))

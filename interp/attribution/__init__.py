@@ -21,6 +21,7 @@ from interp.attribution.metrics import (
     mass_in_mask,
     pointing_game,
     rank_correlation,
+    top_overlap,
 )
 from interp.attribution.passes import input_gradient, layer_gradient, scores
 from interp.attribution.path import PathIntegral, integrate, integrated_gradients
@@ -61,5 +62,6 @@ __all__ = [
     "scores",
     "select",
     "smooth_grad",
+    "top_overlap",
     "xgrad_cam",
 ]

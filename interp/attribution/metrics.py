@@ -146,6 +146,28 @@ def mass_in_mask(heat: Tensor, masks: Tensor) -> Tensor:
     return (positive * mask).sum(dim=1) / positive.sum(dim=1).clamp(min=torch.finfo(positive.dtype).tiny)
 
 
+def top_overlap(first: Tensor, second: Tensor, *, share: float = 0.02) -> Tensor:
+    """Return which part of the hottest pixels two maps (N, H, W) have in common, image by image, (N,), from 0 to 1.
+
+    Two unrelated maps have `share` in common. A rank correlation counts all pixels alike, most of which are cold.
+
+    Args:
+        first, second: (N, H, W); equal values are ordered by chance, the same at every call.
+        share: how many of the pixels count as the hottest.
+
+    Raises:
+        BadInputError: the shapes differ, or no pixel or all pixels would be the hottest.
+    """
+    if first.shape != second.shape or not 0 < share < 1:
+        raise BadInputError(
+            f"Maps of one shape and a share between 0 and 1 are needed; got {tuple(first.shape)}, "
+            f"{tuple(second.shape)} and {share}."
+        )
+    count = max(1, round(share * _finite(first)[0].numel()))
+    both = (_ranks(first) < count) & (_ranks(_finite(second)) < count).to(first.device)
+    return both.flatten(1).sum(dim=1) / count
+
+
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Return Spearman's rank correlation of two maps (N, H, W), image by image, (N,); 0 where a map is flat."""
     if first.shape != second.shape:

@@ -12,6 +12,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("matplotlib", "plots", "Drawing") from error
 
+from interp.plots.bands import bands
 from interp.plots.channels import feature_maps, filters, matrix
 from interp.plots.charts import bars, confusion, curves, histogram
 from interp.plots.figure import PAGE_WIDTH, TEXT_WIDTH, Figure
@@ -26,6 +27,7 @@ __all__ = [
     "TEXT_WIDTH",
     "Figure",
     "Table",
+    "bands",
     "bars",
     "colorize",
     "confusion",
