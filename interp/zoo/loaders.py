@@ -39,7 +39,7 @@ def load_scenes(
         split: as for `Scenes`.
         image_size: the side in pixels.
         batch_size: scenes in a batch.
-        length: how many scenes; None for 6000 to train on and 1000 to measure on.
+        length: how many scenes; None for 4000 to train on and 1000 to measure on.
         second: how often a second object stands beside the main one.
         seed: of the scenes and of their order.
 
@@ -47,7 +47,7 @@ def load_scenes(
         UnknownNameError: there is no such split.
         BadInputError: a number is out of range.
     """
-    length = (6000 if split == "train" else 1000) if length is None else length
+    length = (4000 if split == "train" else 1000) if length is None else length
     if length < 1 or batch_size < 1:
         raise BadInputError(f"length and batch_size have to be at least 1; got {length} and {batch_size}.")
     scenes = Scenes(split, image_size, seed, length=length, second=second)
@@ -76,7 +76,7 @@ def load_data(name: str, split: str, image_size: int = 48, batch_size: int = 64,
 
 
 def trained_state(
-    data: str = "scenes", image_size: int = 48, epochs: int = 5, *, seed: int = 0
+    data: str = "scenes", image_size: int = 48, epochs: int = 4, *, seed: int = 0
 ) -> dict[str, dict[str, Tensor]]:
     """Train a `SimpleCNN` and return what `trained_model` makes it from again; meant for `store.remember`.
 
