@@ -66,13 +66,20 @@ SVG(f'<svg xmlns="http://www.w3.org/2000/svg" width="{low.SIDE}" height="9"><rec
 from interp import other
 print("other says", other.WORD, open("../_data/number.txt").read())
 ```
+
+```{code-cell} ipython3
+:tags: [remove-cell]
+from interp import claims
+claims.page(claims.claim("Two is more than one", [2, 2.5], quantity="size", over="twos", above=1))
+```
 """,
+    "book/appendix/claims.md": "# Claims\n\n```{claims}\n```\n",
     "book/appendix/references.md": "# References\n\n```{bibliography}\n```\n",
     "book/references.bib": "@book{someone2000, author={One, Some}, title={A Title}, publisher={P}, year={2000}}\n",
     "book/_data/number.txt": "17",
     "_toc.yml": (
         "format: jb-book\nroot: book/index\nchapters:\n- file: book/segment/one\n- file: book/segment/two\n"
-        "- file: book/appendix/references\n"
+        "- file: book/appendix/claims\n- file: book/appendix/references\n"
     ),
     "interp/__init__.py": '__version__ = "0"\n',
     "interp/low.py": "from interp import lowest\nSIDE = lowest.SIDE\n",
@@ -84,6 +91,8 @@ COPIED = [
     "book/_ext",
     "book/_theme",
     "book/_vendor",
+    "interp/claims.py",
+    "interp/errors.py",
     "interp/fingerprint.py",
     "interp/templates",
 ]
@@ -119,29 +128,29 @@ def edit(small: Path) -> Iterator[Callable[[str, str, str], None]]:
         path.write_text(text)
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, *, strict: bool = True) -> dict[str, str]:
     return {
         **os.environ,
+        "STRICT": "1" if strict else "",
         "PYTHONPATH": str(folder),
         "BOOK_CACHE": str(folder / ".cache" / "pages"),
         "BOOK_WORKERS": "2",
     }
 
 
-def execute(folder: Path) -> tuple[set[str], subprocess.CompletedProcess[str]]:
+def execute(folder: Path, *, strict: bool = True) -> tuple[set[str], subprocess.CompletedProcess[str]]:
     """Run what has to run; return the names of the pages that ran."""
     command = [sys.executable, "tools/execute_book.py"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
-    )
+    variables = environment(folder, strict=strict)
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     return set(re.findall(r"\] +[\d.]+ s +book/segment/(\w+)\.md", done.stdout)), done
 
 
-def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "--keep-going"]
-    return subprocess.run(
-        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
-    )
+def build(folder: Path, *, strict: bool = True) -> subprocess.CompletedProcess[str]:
+    book = Path(sys.executable).with_name("jupyter-book")
+    command = [book, "build", ".", *(["-W"] if strict else []), "-n", "--keep-going"]
+    variables = environment(folder, strict=strict)
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
 
 
 def page(folder: Path, name: str) -> str:
@@ -220,6 +229,66 @@ def test_a_failing_cell_is_named_and_fails(built: Path, edit: Callable[[str, str
     assert "assert 1 == 2" in done.stderr
     assert "AssertionError" in done.stderr
     assert build(built).returncode != 0
+
+
+# ---- what does not come out as the book says
+
+
+def test_a_cell_that_fails_spoils_its_own_page_alone(
+    built: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    """Without STRICT the book is built: what came before the cell stands, and a box says what happened."""
+    edit(
+        "book/segment/two.md",
+        "from interp import claims",
+        "raise OSError('the <disk>')\nfrom interp import claims",
+    )
+    ran, done = execute(built, strict=False)
+    assert (ran, done.returncode) == ({"two"}, 0)
+    assert "book/segment/two.md: a cell failed: OSError: the <disk>" in done.stderr
+    assert build(built, strict=False).returncode == 0
+    assert "other says hello 17" in page(built, "segment/two")
+    assert "This cell failed here," in page(built, "segment/two")
+    assert "OSError: the &lt;disk&gt;" in page(built, "segment/two")
+    assert "This cell failed" not in page(built, "segment/one")
+    assert execute(built, strict=False)[0] == {"two"}, "a page that failed is tried again"
+
+
+def test_a_claim_that_does_not_hold_is_shown_at_its_place(
+    built: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    edit("book/segment/two.md", "above=1)", "above=3)")
+    _, done = execute(built, strict=False)
+    line = "two.md: not so here: Two is more than one (size: claimed above 3, found 2.25 (95 %: 2 to 2.5; 2 twos))."
+    assert done.returncode == 0
+    assert line in done.stderr
+    assert "STRICT=1" in done.stderr
+    assert build(built, strict=False).returncode == 0
+    (note,) = BeautifulSoup(page(built, "segment/two"), "html.parser").select(".claim-note")
+    assert "Claimed: Two is more than one (size above 3). Found here: 2.25" in note.get_text()
+    assert "claims.page" not in page(built, "segment/two"), "the code of a hidden cell stays hidden"
+    assert "does not hold" in page(built, "appendix/claims")
+
+
+def test_a_claim_that_does_not_hold_is_a_failure_with_strict(
+    built: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    edit("book/segment/two.md", "above=1)", "above=3)")
+    assert execute(built)[1].returncode == 1
+    assert execute(built)[1].returncode == 1, "also when nothing has to run"
+    assert build(built).returncode != 0
+
+
+def test_all_claims_stand_on_one_page(built: Path) -> None:
+    """A claim that holds leaves nothing on its own page and a row in the table: n, value, interval, bound, margin."""
+    assert execute(built)[1].returncode == 0
+    assert build(built).returncode == 0
+    assert "claim-note" not in page(built, "segment/two")
+    (row,) = BeautifulSoup(page(built, "appendix/claims"), "html.parser").select("table.sortable tbody tr")
+    assert [cell.get_text() for cell in row.select("td")] == [
+        *("Two", "Two is more than one", "size", "2 twos", "2.25", "2 to 2.5", "above 1", "1.25"),
+        *("not measured", "holds"),
+    ]
 
 
 @pytest.mark.parametrize(

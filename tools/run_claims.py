@@ -52,7 +52,8 @@ class Condition:
 
     @property
     def folder(self) -> Path:
-        return ROOT / ".cache" / "claims" / self.name.replace(" ", "-")
+        kept = os.environ.get("CLAIMS_CACHE") or ROOT / ".cache" / "claims"
+        return Path(kept, self.name.replace(" ", "-"))
 
 
 CONDITIONS = (

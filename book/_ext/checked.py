@@ -86,7 +86,8 @@ def note(one: Claim) -> str:
 def box(error: dict[str, Any]) -> str:
     """Return the box for a cell that failed; what comes after it on the page was not computed."""
     return (
-        '<aside class="claim-note" role="note"><p><b>This cell failed here,</b> so the rest of the page has no pictures. '
+        '<aside class="claim-note" role="note"><p><b>This cell failed here,</b> so the rest of the page has no '
+        "pictures. "
         f"{html.escape(_last_line(error))}</p><details><summary>The whole message</summary>"
         f"<pre>{html.escape(str(error['text']))}</pre></details></aside>"
     )

@@ -1,6 +1,6 @@
 """The directive {claims}: a table of all claims of the book, by chapter, as this build found them.
 
-How far a value wanders between machines and seeds was measured by tools/run_claims.py and lies in book/_data/claims.json.
+How far a value wanders between machines and seeds was measured by tools/run_claims.py: book/_data/claims.json.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def summary(found: list[Entry]) -> str:
     return (
         f"<p>{len(claims)} claims: {sum(one.holds for one in claims)} hold in this build, "
         f"{sum(one.exact for one in claims)} of them exactly. Of the others, "
-        f"{sum(one.firm for one in claims if one.interval)} of {sum(bool(one.interval) for one in claims)} that have an "
-        f"interval hold with the whole of it.{close}</p>"
+        f"{sum(one.firm for one in claims if one.interval)} of {sum(bool(one.interval) for one in claims)} that have "
+        f"an interval hold with the whole of it.{close}</p>"
     )
 
 

@@ -117,8 +117,8 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 async def run(notebook: NotebookNode, path: Path) -> Execution:
     """Run the code cells of a page in a fresh kernel, in the page's own folder.
 
-    A cell that fails, and is not tagged `raises-exception`, ends the run: the cells before it keep their outputs, and the
-    execution says what went wrong.
+    A cell that fails, and is not tagged `raises-exception`, ends the run: the cells before it keep their outputs, and
+    the execution says what went wrong.
     """
     copy = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell.source, metadata=_tags(cell)) for cell in code_cells(notebook)],

@@ -12,12 +12,15 @@ import checked
 import executed
 import myst_nb.sphinx_
 from myst_nb.core.execute import ExecutionError, NotebookClientBase
+from myst_nb.core.nb_to_tokens import notebook_to_tokens
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    # MyST-NB has no setting for the client; this is the one place where it makes it.
+    # MyST-NB has no setting for these two: this is the one place where it calls them.
+    myst_nb.sphinx_.notebook_to_tokens = tokens
     myst_nb.sphinx_.create_client = PageClient
     app.setup_extension("edition")
     app.connect("env-get-outdated", outdated)
@@ -31,8 +34,27 @@ def _extensions() -> int:
     return zlib.crc32(sources)
 
 
+def tokens(notebook: NotebookNode, parser: Any, env: Any, logger: Any) -> Any:
+    """Put the outputs into a page, with notes for what went wrong, before cells are sorted into shown and hidden."""
+    path = Path(parser.options["document"]["source"])
+    execution = executed.load(executed.key(notebook, path)) or _run(notebook, path, logger)
+    if checked.strict() and checked.problems(execution):
+        logger.warning("\n".join(checked.problems(execution)), subtype="exec")
+        raise ExecutionError(str(path))
+    executed.fill(notebook, execution)
+    checked.show(notebook, execution)
+    return notebook_to_tokens(notebook, parser, env, logger)
+
+
+def _run(notebook: NotebookNode, path: Path, logger: Any) -> executed.Execution:
+    execution = asyncio.run(executed.run(notebook, path))
+    executed.save(executed.key(notebook, path), execution)
+    logger.info(f"Ran in {execution.seconds:.1f} s at {datetime.now():%H:%M:%S}")
+    return execution
+
+
 class PageClient(NotebookClientBase):
-    """Fills a page with kept outputs, or runs it and keeps them."""
+    """Tells when a page ran and how long it took; its outputs are there already."""
 
     def __init__(
         self, notebook: Any, source: str, nb_config: Any, logger: Any, read_fmt: object = None
@@ -40,27 +62,16 @@ class PageClient(NotebookClientBase):
         super().__init__(notebook, Path(source), nb_config, logger)
 
     def start_client(self) -> None:
-        key = executed.key(self.notebook, self.path)
-        execution = executed.load(key) or self._run(key)
-        if checked.strict() and checked.problems(execution):
-            self.logger.warning("\n".join(checked.problems(execution)), subtype="exec")
-            raise ExecutionError(str(self.path))
-        executed.fill(self.notebook, execution)
-        checked.show(self.notebook, execution)
-        self.exec_metadata = {
-            "mtime": execution.when,
-            "runtime": execution.seconds,
-            "method": "cache",
-            "succeeded": True,
-            "error": None,
-            "traceback": None,
-        }
-
-    def _run(self, key: str) -> executed.Execution:
-        execution = asyncio.run(executed.run(self.notebook, self.path))
-        executed.save(key, execution)
-        self.logger.info(f"Ran in {execution.seconds:.1f} s at {datetime.now():%H:%M:%S}")
-        return execution
+        execution = executed.load(executed.key(self.notebook, self.path))
+        if execution is not None:
+            self.exec_metadata = {
+                "mtime": execution.when,
+                "runtime": execution.seconds,
+                "method": "cache",
+                "succeeded": True,
+                "error": None,
+                "traceback": None,
+            }
 
 
 def note_key(app: Sphinx, doctree: Any) -> None:
