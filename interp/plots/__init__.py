@@ -20,6 +20,7 @@ from interp.plots.maps import explained
 from interp.plots.pictures import colorize, heat_row, image_grid, image_row, overlay
 from interp.plots.polar import polar
 from interp.plots.spectra import spectrum_page
+from interp.plots.stacked import stacked
 from interp.plots.tables import Table, table
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "overlay",
     "polar",
     "spectrum_page",
+    "stacked",
     "table",
 ]
