@@ -83,6 +83,11 @@ def _draw(
     axes.plot(places, values.mean(axis=0), color=COLORS[0], linewidth=1.6, marker="o", markersize=3)
     if floor is not None:
         axes.axhline(floor, color=COLORS[1], linewidth=1.4, linestyle=(0, (4, 2)))
-    axes.set(ylim=ylim, xticks=places, yticks=np.linspace(*ylim, 5 if ylim[0] < 0 else 3))
+    margin = 0.03 * (ylim[1] - ylim[0])
+    axes.set(
+        ylim=(ylim[0] - margin, ylim[1] + margin),
+        xticks=places,
+        yticks=np.linspace(*ylim, 5 if ylim[0] < 0 else 3),
+    )
     for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
         label.set_fontproperties(font(11))
