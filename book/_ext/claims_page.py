@@ -91,10 +91,10 @@ def summary(found: list[Entry]) -> str:
     near = [entry.spreads for entry in found if entry.spreads is not None]
     close = f" The smallest measured margin is {number(min(near))} spreads." if near else ""
     return (
-        f"<p>{len(claims)} claims: {sum(one.holds for one in claims)} hold in this build, "
-        f"{sum(one.exact for one in claims)} of them exactly. Of the others, "
-        f"{sum(one.firm for one in claims if one.interval)} of {sum(bool(one.interval) for one in claims)} that have "
-        f"an interval hold with the whole of it.{close}</p>"
+        f"<p>Claims: {len(claims)}. In this build {sum(one.holds for one in claims)} hold; "
+        f"{sum(one.exact for one in claims)} are exact. "
+        f"{sum(bool(one.interval) for one in claims)} have an interval, and "
+        f"{sum(one.firm for one in claims if one.interval)} of these hold with the whole of it.{close}</p>"
     )
 
 
