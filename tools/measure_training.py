@@ -18,7 +18,7 @@ from interp import hooks, store, zoo
 
 SIDE = 48
 EPOCHS = {"short": 4, "long": 12, "frozen": 4}
-SEEDS = range(5)
+SEEDS = {"short": (0, 1, 2, 3), "frozen": (0, 1), "long": (0, 2)}
 LAYERS = ("conv1", "conv2", "conv3", "fc1", "fc2")
 
 
@@ -28,13 +28,13 @@ def main() -> None:
         for seed in sys.argv[2:]:
             print(sys.argv[1], seed, store.remember(trained, sys.argv[1], int(seed))["accuracy"], flush=True)
         return
-    results = {kind: [store.remember(trained, kind, seed) for seed in SEEDS] for kind in EPOCHS}
     save(
         "training",
-        {"seeds": list(SEEDS), "epochs": EPOCHS, "scenes_of": scenes_of(), **results},
+        {kind: {f"{seed}": store.remember(trained, kind, seed) for seed in SEEDS[kind]} for kind in SEEDS},
         how="python tools/measure_training.py",
-        on="SimpleCNN at 48 pixels, 4000 scenes to train on, 1000 of each set to measure on, seeds 0 to 4 (weights, "
-        "training scenes, order, mirroring, dropout); 'frozen': the first convolution stays as it began",
+        on="SimpleCNN at 48 pixels; 4000 scenes to train on, 1000 of each set to measure on; seeds as named (of "
+        "weights, training scenes, order, mirroring, dropout); 'short': 4 epochs, 'long': 12, 'frozen': 4 with the "
+        "first convolution as it began",
     )
 
 
@@ -56,9 +56,7 @@ def trained(kind: str, seed: int) -> dict[str, Any]:
         "train_at_rest": accuracy(model, train),
         **answers(model, sets["val"]),
         "moved": {layer: moved(before[layer], hooks.find_layer(model, layer).weight) for layer in LAYERS},
-        "cosine": float(
-            torch.cosine_similarity(before["conv1"].flatten(1), model.conv1.weight.flatten(1)).median()
-        ),
+        "cosine": float(turned(before["conv1"], model.conv1.weight).median()),
         "channels": channels(model, sets),
     }
 
@@ -89,19 +87,20 @@ def things() -> tuple[list[int], list[int]]:
     return [order.index(name) for name in names], [names.count(name) for name in order]
 
 
-def scenes_of() -> list[int]:
-    """Return how many of the scenes show each unseen cut-out."""
-    return things()[1]
-
-
 @torch.no_grad()
 def moved(old: Tensor, new: Tensor) -> list[float]:
     """Return the root mean square of a layer's weights at the start, and of how far they went."""
     return [float(old.pow(2).mean().sqrt()), float((new - old).pow(2).mean().sqrt())]
 
 
+@torch.no_grad()
+def turned(old: Tensor, new: Tensor) -> Tensor:
+    """Return the cosine of each kernel before and after."""
+    return torch.cosine_similarity(old.flatten(1), new.flatten(1))
+
+
 def channels(model: nn.Module, sets: dict[str, Any]) -> dict[str, list[float]]:
-    """Return for each class the channel of pool3 that tells it best on known cut-outs, and d' on these and on others."""
+    """Return for each class the channel of pool3 that is best on known cut-outs, and d' on these and on others."""
     known, unseen = (separations(model, sets[name]) for name in ("val_known", "val"))
     best = known.argmax(1)
     rows = torch.arange(10)
