@@ -22,6 +22,8 @@ LAYERS = ("classifier", "conv_head", *(f"blocks.{stage}" for stage in range(6, -
 STATES = (1, 2, 4, 6, 10)  # after how many shuffled layers the maps are looked at
 SEEDS = range(5)
 NOISE = 0.02  # standard deviation of the invisible noise
+BLUR = 16  # standard deviation in pixels that makes a map of single pixels about as coarse as Grad-CAM's
+PIXEL_MAPS = ("saliency", "input x gradient", "integrated gradients")
 SCENES, WITH_PIXELS, GRIDS = 40, 25, 10
 
 Maps = dict[str, Tensor]
@@ -102,7 +104,63 @@ def forgetting(model: nn.Module) -> dict[str, object]:
         },
         "another class": other,
         "negative": turned,
+        **store.remember(harmless, model, pictures, targets),
+        "forgetting, blurred": store.remember(blurred_forgetting, model, pictures, targets),
     }
+
+
+def harmless(model: nn.Module, pictures: Tensor, targets: list[int]) -> dict[str, object]:
+    """Return what else keeps a map: SmoothGrad's own chance, and what maps of different photographs share.
+
+    The second compares the trained network's LayerCAM of each photograph with the fully shuffled network's LayerCAM of
+    the four others, (seeds, photographs).
+    """
+    smooth, cam = METHODS["SmoothGrad"], METHODS["LayerCAM"]
+    first = smooth(model, pictures, targets)
+    copies = [attribution.smooth_grad(model, pictures, targets, samples=8, seed=seed + 1) for seed in SEEDS]
+    trained = cam(model, pictures, targets)
+    strangers = []
+    for seed in SEEDS:
+        *_, changed = attribution.randomized(model, LAYERS, seed=seed)
+        heat = cam(changed, pictures, targets)
+        others = [correlation(trained, heat.roll(turn, 0)) for turn in range(1, len(pictures))]
+        strangers.append(torch.stack(others).mean(dim=0).tolist())
+    return {
+        "SmoothGrad, other copies": [correlation(first, other).tolist() for other in copies],
+        "LayerCAM, other photographs": strangers,
+    }
+
+
+def blurred_forgetting(
+    model: nn.Module, pictures: Tensor, targets: list[int]
+) -> dict[str, dict[str, list[list[float]]]]:
+    """Return how alike blurred maps of pixels stay under noise and without the classifier, (seeds, photographs)."""
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    for name in PIXEL_MAPS:
+        method, rows = METHODS[name], found.setdefault(name, {"noise": [], "classifier": []})
+        first = blurred(method(model, pictures, targets).abs())
+        for seed in SEEDS:
+            noisy = method(model, jitter(pictures, seed), targets)
+            forgot = method(next(attribution.randomized(model, LAYERS, seed=seed)), pictures, targets)
+            rows["noise"].append(correlation(first, blurred(noisy.abs())).tolist())
+            rows["classifier"].append(correlation(first, blurred(forgot.abs())).tolist())
+    return found
+
+
+def blurred(heat: Tensor) -> Tensor:
+    """Return the positive part of maps, blurred."""
+    return attribution.blur(heat.clamp(min=0)[:, None], BLUR)[:, 0]
+
+
+def correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Return the rank correlation of absolute values, picture by picture."""
+    return attribution.rank_correlation(first.abs(), second.abs())
+
+
+def jitter(pictures: Tensor, seed: int) -> Tensor:
+    """Return pictures with invisible noise, the same for each of them."""
+    noise = torch.randn(pictures[:1].shape, generator=torch.Generator().manual_seed(seed))
+    return (pictures + NOISE * noise).clamp(0, 1)
 
 
 class Negative(nn.Module):
@@ -137,8 +195,7 @@ def jittered(
     model: nn.Module, pictures: Tensor, targets: list[int], first: Maps, *, seed: int
 ) -> dict[str, dict[str, list[float]]]:
     """Return how alike the maps of the same network are when the pictures carry invisible noise."""
-    noise = torch.randn(pictures[:1].shape, generator=torch.Generator().manual_seed(seed))
-    return alike(first, explained(model, (pictures + NOISE * noise).clamp(0, 1), targets))
+    return alike(first, explained(model, jitter(pictures, seed), targets))
 
 
 def alike(first: Maps, second: Maps) -> dict[str, dict[str, list[float]]]:
@@ -197,6 +254,10 @@ def on_scenes(model: nn.Module, scenes: list[zoo.Scene]) -> dict[str, object]:
         },
         "objects": {"area": masks.float().mean(dim=(1, 2)).tolist(), **inside(maps, masks)},
         "objects, another class": inside(wrong, masks),
+        "objects, blurred": inside({name: blurred(heat) for name, heat in maps.items()}, masks),
+        "insertion, blurred": {
+            name: store.remember(area, model, *asked, blurred(both[name]), "insertion") for name in PIXEL_MAPS
+        },
     }
 
 
@@ -246,6 +307,7 @@ def on_grids(model: nn.Module, scenes: list[zoo.Scene]) -> dict[str, object]:
             "place among the guesses": (logits > mine).sum(dim=1).add(1).tolist(),
             **inside(maps, places),
         },
+        "grids, blurred": inside({name: blurred(heat) for name, heat in maps.items()}, places),
         "grids, classifier shuffled": shuffled,
     }
 
