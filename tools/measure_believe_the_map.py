@@ -23,6 +23,7 @@ STATES = (1, 2, 4, 6, 10)  # after how many shuffled layers the maps are looked 
 SEEDS = range(5)
 NOISE = 0.02  # standard deviation of the invisible noise
 BLUR = 16  # standard deviation in pixels that makes a map of single pixels about as coarse as Grad-CAM's
+FRAME = 32  # pixels at each side that are left out to see what is inside
 PIXEL_MAPS = ("saliency", "input x gradient", "integrated gradients")
 SCENES, WITH_PIXELS, GRIDS = 40, 25, 10
 
@@ -112,22 +113,27 @@ def forgetting(model: nn.Module) -> dict[str, object]:
 def harmless(model: nn.Module, pictures: Tensor, targets: list[int]) -> dict[str, object]:
     """Return what else keeps a map: SmoothGrad's own chance, and what maps of different photographs share.
 
-    The second compares the trained network's LayerCAM of each photograph with the fully shuffled network's LayerCAM of
-    the four others, (seeds, photographs).
+    The others compare the trained network's LayerCAM of each photograph with the fully shuffled network's LayerCAM: of
+    the four other photographs, and of the same one without the frame, (seeds, photographs).
     """
     smooth, cam = METHODS["SmoothGrad"], METHODS["LayerCAM"]
     first = smooth(model, pictures, targets)
     copies = [attribution.smooth_grad(model, pictures, targets, samples=8, seed=seed + 1) for seed in SEEDS]
     trained = cam(model, pictures, targets)
-    strangers = []
+    strangers, inner = [], []
+    middle = slice(FRAME, -FRAME)
     for seed in SEEDS:
         *_, changed = attribution.randomized(model, LAYERS, seed=seed)
         heat = cam(changed, pictures, targets)
         others = [correlation(trained, heat.roll(turn, 0)) for turn in range(1, len(pictures))]
         strangers.append(torch.stack(others).mean(dim=0).tolist())
+        inner.append(
+            correlation(*(maps[:, middle, middle].contiguous() for maps in (trained, heat))).tolist()
+        )
     return {
         "SmoothGrad, other copies": [correlation(first, other).tolist() for other in copies],
         "LayerCAM, other photographs": strangers,
+        "LayerCAM, without the frame": inner,
     }
 
 
