@@ -1,6 +1,6 @@
 """Measure what plain gradient ascent makes, as *Ask for more* needs it: nine channels of five layers, two starts each.
 
-    python tools/measure_naive.py
+python tools/measure_naive.py
 """
 
 from __future__ import annotations
