@@ -254,6 +254,15 @@ def test_a_cell_that_fails_spoils_its_own_page_alone(
     assert execute(built, strict=False)[0] == {"two"}, "a page that failed is tried again"
 
 
+def test_a_kernel_that_is_killed_spoils_its_own_page_alone(
+    built: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    edit("book/segment/two.md", "from interp import claims", "import os\nos.kill(os.getpid(), 9)")
+    _, done = execute(built, strict=False)
+    assert done.returncode == 0
+    assert "book/segment/two.md: a cell failed: The kernel died" in done.stderr
+
+
 def test_a_claim_that_does_not_hold_is_shown_at_its_place(
     built: Path, edit: Callable[[str, str, str], None]
 ) -> None:

@@ -23,7 +23,7 @@ import yaml
 from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 from nbclient import NotebookClient
-from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
 from interp.fingerprint import PACKAGE, fingerprint
@@ -32,7 +32,6 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = 4  # older executions of one page that stay on disk
 TIMEOUT = 900  # seconds that one cell may take
 QUIET = ["--IPKernelApp.log_level=40"]  # kernels warn on the console about the way they are reached
-FAILURES = (CellExecutionError, CellControlSignal, DeadKernelError, RuntimeError)
 MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
 
 
@@ -130,7 +129,9 @@ async def run(notebook: NotebookNode, path: Path) -> Execution:
     error = None
     try:
         await client.async_execute()
-    except FAILURES as failure:
+    except (
+        Exception
+    ) as failure:  # whatever it is (a kernel that is killed gives many kinds), it spoils this page alone
         error = {"cell": clock.cell, "text": _reason(failure)}
     return Execution(
         page=page_name(path),
