@@ -292,6 +292,48 @@ def _few_scenes(
     return full
 
 
+def test_a_seed_reaches_scenes_order_weights_and_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, object] = {}
+
+    def load(split: str, image_size: int, batch_size: int, *, seed: int) -> str:
+        seen[split] = seed
+        return split
+
+    def train(model: nn.Module, *_: object, seed: int, **__: object) -> training.History:
+        seen["training"], seen["weights"] = seed, model.get_parameter("conv1.weight").detach().clone()
+        return training.History({}, {})
+
+    monkeypatch.setattr(loaders, "load_scenes", load)
+    monkeypatch.setattr(loaders, "train_model", train)
+    trained_state("scenes", 16, 1, seed=7)
+    expected = SimpleCNN(10, seed=7).get_parameter("conv1.weight")
+    assert torch.equal(seen.pop("weights"), expected)  # type: ignore[arg-type]
+    assert seen == dict.fromkeys(("train", "val_known", "val", "training"), 7)
+
+
+def test_a_seed_changes_the_scenes_and_their_order() -> None:
+    first, other = (loaders.load_scenes("val", 8, 8, length=8, seed=seed) for seed in (0, 1))
+    assert not torch.equal(next(iter(first))[0], next(iter(other))[0])
+    orders = [loaders.load_scenes("train", 8, 40, length=40, seed=seed) for seed in (0, 1)]
+    labels = [next(iter(loader))[1] for loader in orders]  # of both seeds the same ones, in turns
+    assert not torch.equal(*labels)
+
+
+def test_four_thousand_scenes_to_train_on_and_a_thousand_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blank:
+        image, label = torch.zeros(3, 8, 8), 0
+
+    class Blanks:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __getitem__(self, index: int) -> Blank:
+            return Blank()
+
+    monkeypatch.setattr(loaders, "Scenes", Blanks)
+    lengths = [len(loaders.load_scenes(split, 8, 1)) for split in ("train", "val_known", "val")]
+    assert lengths == [4000, 1000, 1000]
+
+
 def test_an_unknown_data_set_is_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"no data set 'cifar'"):
         trained_state("cifar")
