@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / "book" / "_ext"), str(ROOT)]
 import executed  # noqa: E402
 
 PAGE = ROOT / "book" / "segment-2" / "circuits.md"
-NETWORKS, DEALS, PLACES = 6, 200, 100
+NETWORKS, DEALS, PLACES, NOISES = 6, 200, 100, 6
 
 
 def of_the_page() -> dict[str, Any]:
@@ -61,6 +61,18 @@ def family(page: dict[str, Any], network: nn.Module, name: str) -> tuple[Any, An
     layer, one, two, *test = page["families"][name]
     scale = page["usual"](network, layer)
     return *(page["answers"](network, probes, layer, scale) for probes in (one, two)), test
+
+
+def noises(page: dict[str, Any], network: nn.Module) -> list[int]:
+    """Return how many high-low units are confirmed with each of several pictures of noise."""
+    layer, one, _, *test = page["families"]["high beside low"]
+    scale = page["usual"](network, layer)
+    hits = page["passing"](page["answers"](network, one, layer, scale), *test)
+    results = []
+    for seed in range(NOISES):
+        again = page["passing"](page["answers"](network, page["noise"](seed=seed), layer, scale), *test)
+        results.append(int((hits & again).sum()))
+    return results
 
 
 def dealt(page: dict[str, Any]) -> list[list[int]]:
@@ -125,17 +137,19 @@ def main() -> None:
     for name in page["families"]:
         found[name] = {"trained": counts(page, *family(page, model, name)), "disordered": []}
         print(name, found[name]["trained"], flush=True)
+    found["noises"] = {"trained": noises(page, model), "disordered": []}
     for seed in range(NETWORKS):
         network = disordered(model, page["photographs"], seed)
         for name in page["families"]:
             found[name]["disordered"].append(counts(page, *family(page, network, name)))
-        print(seed, [found[name]["disordered"][-1] for name in page["families"]], flush=True)
+        found["noises"]["disordered"].append(noises(page, network))
+        print(seed, found["noises"], [found[name]["disordered"][-1] for name in page["families"]], flush=True)
     save(
         "circuits",
         {"families": found, "channels": channels},
         how="python tools/measure_circuits.py",
         on="EfficientNet-Lite0 and six networks with its weights in random order (seeds 0 to 5), "
-        "two sets of probes a family, all 112 channels of blocks.4.0 at a ring",
+        "two sets of probes a family, six pictures of noise (seeds 0 to 5), all 112 channels of blocks.4.0 at a ring",
     )
 
 
