@@ -10,7 +10,8 @@ activation lies above its mean over photographs (the folder that INTERP_IMAGENET
 ones), under 16 fresh transforms ("moved") and plain; "fine" is the share of the power above 0.25 cycles per pixel;
 "full" the share of values at 0 or 255. At the end all channels of one layer are rendered as `interp render` does it.
 
-lucent gets the image size, the batch and the preprocessing that are named; its network is a fresh copy for every
+lucent gets the image size, the batch and the preprocessing that are named, and frozen weights; what the network sees
+is its picture after its own padding, 152 pixels, so that no form is squeezed. Its network is a fresh copy for every
 run, since its hooks stay. torch-dreams and horama take part where they are installed
 (`pip install --no-deps torch-dreams horama einops opencv-python-headless`), with their own defaults but for what is
 said at their functions. captum's `optim` is in none of its releases, and faccent brings a package that hides
@@ -54,6 +55,7 @@ UNITS: tuple[Unit, ...] = (
     ("blocks.4.2", 61),
 )
 SIZE = 128
+PADDED = SIZE + 2 * 12  # what lucent's first transform makes of it
 LAYERS = tuple(dict.fromkeys(layer for layer, _ in UNITS))
 
 
@@ -78,9 +80,9 @@ class Method:
 # The methods
 
 
-def lucent(model: nn.Module, units: Sequence[Unit], steps: int, *, input_size: int | None = SIZE) -> Tensor:
+def lucent(model: nn.Module, units: Sequence[Unit], steps: int, *, input_size: int | None = PADDED) -> Tensor:
     """lucent's own loop with its own defaults; `input_size` None is 224, to which it enlarges."""
-    network = copy.deepcopy(model)
+    network = copy.deepcopy(model).requires_grad_(False)
     parts = [lucent_objectives.channel(layer.replace(".", "_"), index, batch=place)
              for place, (layer, index) in enumerate(units)]  # fmt: skip
     found = lucent_render.render_vis(

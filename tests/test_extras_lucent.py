@@ -55,6 +55,27 @@ def test_our_network_in_their_renderer(model: nn.Module) -> None:
     assert score(first) > score(start)
 
 
+def test_the_network_sees_the_forms_as_large_as_they_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lucent.optvis import transform
+
+    sizes = []
+
+    class Sees(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 2, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            sizes.append(tuple(images.shape[-2:]))
+            return self.conv(images)
+
+    only_padded = [transform.pad(lucent.PADDING, mode="constant", constant_value=0.5)]
+    monkeypatch.setattr(transform, "standard_transforms", only_padded)
+    lucent.render(Sees(), objectives.channel("conv", 1), size=32, steps=1)
+    lucent.render(Sees(), objectives.channel("conv", 1), size=32, steps=1, input_size=40)
+    assert set(sizes) == {(56, 56), (40, 40)}
+
+
 def test_names_of_a_wrapped_network() -> None:
     wrapped = zoo.normalized(nn.Sequential(nn.Conv2d(3, 4, 3)), mean=[0.5] * 3, std=[0.2] * 3)
     assert lucent.layer_name(wrapped, "0") == "model_0"

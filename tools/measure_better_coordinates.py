@@ -2,7 +2,7 @@
 
     python tools/measure_better_coordinates.py
 
-Eight channels, one start, 64 steps, 128 pixels. What has run is in the store, so an interrupted command goes on.
+Eight channels, two starts, 64 steps, 128 pixels. What has run is in the store, so an interrupted command goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from interp import hooks, image, store, zoo
 
 LAYERS = ("blocks.2.1", "blocks.3.2", "blocks.4.2", "blocks.5.3")
 UNITS = list(zip(LAYERS, (26, 42, 47, 55), strict=True)) + [(layer, 0) for layer in LAYERS]
-SEEDS = (0,)
+SEEDS = (0, 1)
 STEPS, SIZE = 64, 128
 STAGES = (fv.Stage(64, 32), fv.Stage(128, 32))
 ROWS = {

@@ -2,7 +2,7 @@
 
     python tools/measure_lucent.py
 
-Eight channels, one start, 64 and 256 steps. lucent pads its 128 pixels to 152 before the network sees them;
+Eight channels, two starts, 64 and 256 steps. lucent pads its 128 pixels to 152 before the network sees them;
 `fixed_image_size=152` leaves them at their size, `fixed_image_size=128` squeezes them. What has run is in the store.
 """
 
@@ -31,7 +31,7 @@ UNITS = (
     ("blocks.4.2", 4),
     ("blocks.4.2", 61),
 )  # those of `make bench`
-SEEDS = (0,)
+SEEDS = (0, 1)
 SIZE, PADDED = 128, 152
 MARKS = (64, 256)
 MOVES = 8

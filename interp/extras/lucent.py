@@ -24,6 +24,7 @@ from interp.errors import MissingExtraError
 from interp.featurevis import IMAGE, OUTPUT, Objective
 
 LucentObjective = Callable[[Callable[[str], Tensor]], Tensor]
+PADDING = 12  # pixels that its first transform adds at each side
 
 
 def layer_name(model: nn.Module, layer: str) -> str:
@@ -73,7 +74,8 @@ def render(
         steps: of its optimizer.
         batch: how many images; the objective says which image it is for.
         seed: for the global generators that lucent draws from; they are put back afterwards.
-        input_size: what the network gets, in pixels; the size itself if None.
+        input_size: what the network gets, in pixels; None for the size after lucent's own padding, so that nothing
+            is resized and the network sees the forms as large as they are stored.
 
     Raises:
         MissingExtraError: torch-lucent is not installed.
@@ -93,7 +95,7 @@ def render(
             preprocess=False,
             progress=False,
             show_image=False,
-            fixed_image_size=input_size or size,
+            fixed_image_size=input_size or size + 2 * PADDING,
         )
     return torch.from_numpy(found[-1]).permute(0, 3, 1, 2).contiguous()
 
