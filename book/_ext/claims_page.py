@@ -100,9 +100,13 @@ def summary(found: list[Entry]) -> str:
 
 def table(app: Sphinx, here: str, found: list[Entry]) -> str:
     """Return the table; the script of the pages sorts it by a column."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
+    # The roles are what the elements have anyway, until a style sheet lays a row out as a list, as on a phone.
+    head = "".join(f'<th scope="col" role="columnheader">{name}</th>' for name in COLUMNS)
     rows = "".join(_row(app, here, entry) for entry in found)
-    return f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return (
+        f'<table class="sortable" role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{rows}</tbody></table>'
+    )
 
 
 def _row(app: Sphinx, here: str, entry: Entry) -> str:
@@ -120,7 +124,8 @@ def _row(app: Sphinx, here: str, entry: Entry) -> str:
         (_in_spreads(entry), entry.spreads),
         ("holds" if one.holds else "<b>does not hold</b>", float(one.holds)),
     ]
-    return "<tr>" + "".join(f"<td{_key(key)}>{text}</td>" for text, key in cells) + "</tr>"
+    row = "".join(f'<td role="cell"{_key(key)}>{text}</td>' for text, key in cells)
+    return f'<tr role="row">{row}</tr>'
 
 
 def _in_spreads(entry: Entry) -> str:

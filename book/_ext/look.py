@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import datetime
 import html
+import re
 import subprocess
 import textwrap
 from functools import lru_cache
@@ -18,7 +19,7 @@ from typing import Any
 import launch
 import live_figures
 import pictures
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup, NavigableString, Tag
 from cited import cited_works
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
@@ -28,6 +29,8 @@ import interp
 ROOT = Path(__file__).resolve().parents[2]
 # Style sheets that a page needs; those of the theme's ancestors and of extensions are replaced by book.css.
 STYLE_SHEETS = ("book.css", "katex")
+# What no line may end within: a number and its per cent, an interval in brackets.
+TOGETHER = re.compile(r"(?<=\d) (?=%)|(?<=[(]\d\.\d\d) (?=to )|(?<= to) (?=\d\.\d\d[)])")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -45,6 +48,7 @@ def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
     ]
     pictures.settle(app, page)
     _wrap_tables(page)
+    _keep_together(page)
     _mend_roles(page)
     _drop_scripts(page)
     if pagename == app.config.root_doc:
@@ -75,6 +79,13 @@ def _wrap_tables(page: BeautifulSoup) -> None:
     for table in page.find_all("table"):
         table.wrap(page.new_tag("div", attrs={"class": "table-wrap", "role": "region"}))
         table.parent["aria-label"] = table.caption.get_text(" ", strip=True) if table.caption else "Table"
+
+
+def _keep_together(page: BeautifulSoup) -> None:
+    """Let no line end between a number and its per cent, nor within an interval of a table."""
+    for text in page.find_all(string=TOGETHER):
+        if type(text) is NavigableString and text.find_parent(["pre", "code", "script", "math"]) is None:
+            text.replace_with(TOGETHER.sub("\u00a0", text))
 
 
 def _lay_out_contents(page: BeautifulSoup) -> None:
@@ -137,7 +148,7 @@ def _byline(app: Sphinx, pagename: str, context: dict[str, Any], seconds: float)
     entries = {
         "Authors": html.escape(app.config.author),
         "Published": f"{_changed(app.env.doc2path(pagename)):%B %-d, %Y}",
-        "Version": f"{html.escape(interp.__version__)}, computed in {seconds:.0f} s",
+        "Version": f"{html.escape(interp.__version__)}, computed in {seconds:.0f}&nbsp;s",
         "Run it": launch.links(app, pagename, context),
     }
     cells = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in entries.items() if text)

@@ -41,8 +41,9 @@
   for (const node of sideways) node.addEventListener("scroll", () => more(node), { passive: true });
   addEventListener("resize", reach);
 
-  // ---- copy ----
+  // ---- copy: code, not what it gives ----
   for (const block of $("div.highlight")) {
+    if (block.closest(".output")) continue;
     const button = make("button", { type: "button", className: "copy", textContent: "Copy" });
     button.addEventListener("click", async () => {
       const lines = $(".gp", block).length ? block.querySelector("pre").textContent.replace(/^(>>>|\.\.\.) ?/gm, "")
