@@ -24,16 +24,17 @@ STAGES = (fv.Stage(64, 32), fv.Stage(128, 32))
 ROWS = {
     "pixels, nothing moved": (0.02, 0.05, 0.1, 0.2),
     "pixels": (0.02, 0.05, 0.1, 0.2),
-    "pixels, colors": (0.1, 0.2, 0.5),
+    "pixels, colors": (0.2, 0.5),
     "d = 0": (0.2, 0.5, 1.0),
     "d = 0.5": (0.1, 0.2, 0.5),
+    "d = 1, RGB": (0.1, 0.2),
     "d = 1": (0.05, 0.1, 0.2),
-    "d = 1, RGB": (0.05, 0.1, 0.2),
     "d = 1.25": (0.05, 0.1, 0.2),
     "d = 1.75": (0.02, 0.05, 0.1),
     "d = 1.25, in stages": (0.05, 0.1, 0.2),
     "only phases": (0.1, 0.2, 0.5),
 }
+APART = ("pixels, colors", "d = 1, RGB")  # they tell colors and waves apart, from one start
 
 
 def start(row: str, seed: int, magnitude: Tensor) -> fv.Parameterization:
@@ -90,10 +91,11 @@ def main() -> None:
     magnitude = fv.mean_magnitude(image.check(photographs))
     rows = []
     for row, rates in ROWS.items():
-        for rate, seed in itertools.product(rates, SEEDS):
+        for rate, seed in itertools.product(rates, SEEDS[:1] if row in APART else SEEDS):
             found = store.remember(measured_rendering, model, row, rate, seed, magnitude)
             rows.append({"row": row, "rate": rate, "seed": seed, **found})
-    on = f"the embedded network, {len(UNITS)} channels, starts {SEEDS}, {STEPS} steps, 128 px"
+    starts = f"starts {SEEDS} (two rows that tell colors and waves apart: start 0)"
+    on = f"the embedded network, {len(UNITS)} channels, {starts}, {STEPS} steps, 128 px"
     results = {"units": [list(unit) for unit in UNITS], "runs": rows}
     save("better_coordinates", results, how="python tools/measure_better_coordinates.py", on=on)
 
