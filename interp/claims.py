@@ -19,6 +19,7 @@ from interp.errors import BadInputError
 
 MIME = "application/vnd.interp.claims+json"
 DRAWS = 2000  # resamples of a bootstrap: the ends of a 95 % interval then move by a few percent of its width
+MOST_NAN = 0.05  # the share of resamples without a number that an interval may leave out
 Z95 = 1.959964  # the standard normal distribution has 95 % of its mass within this
 MIDDLES: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda values: values.mean(dim=-1),
@@ -59,12 +60,12 @@ class Claim:
         """How far the value is inside its bounds, in the quantity's unit; negative where the claim does not hold."""
         low = self.value - self.above if self.above is not None else math.inf
         high = self.below - self.value if self.below is not None else math.inf
-        return math.nan if math.isnan(self.value) else min(low, high)
+        return math.nan if math.isnan(low) or math.isnan(high) else min(low, high)
 
     @property
     def holds(self) -> bool:
-        """Whether the value lies inside its bounds; a value that is no number never does."""
-        return self.margin > 0
+        """Whether the value lies inside its bounds; a value that is infinite or no number never does."""
+        return math.isfinite(self.value) and self.margin > 0
 
     @property
     def firm(self) -> bool:
@@ -86,7 +87,12 @@ class Claim:
         if self.exact:
             return "so" if self.holds else "not so"
         ends = f"95 %: {number(self.interval[0])} to {number(self.interval[1])}; " if self.interval else ""
-        return f"{number(self.value)} ({ends}{self.n} {self.over})"
+        return f"{self.shown()} ({ends}{self.n} {self.over})"
+
+    def shown(self) -> str:
+        """Return the value, with more digits where three would make it look like its bound."""
+        bounds = {number(bound) for bound in (self.above, self.below)}
+        return number(self.value, digits=6 if number(self.value) in bounds else 3)
 
 
 @dataclass(frozen=True)
@@ -144,18 +150,22 @@ def claim(
         n: how many replicates stand behind a single number.
 
     Raises:
-        BadInputError: no replicates, no bound, or an unknown middle.
+        BadInputError: no replicates, no bound, an unknown middle, or an interval whose ends are exchanged.
     """
     data = torch.as_tensor(values, dtype=torch.float64).flatten()
     if above is None and below is None:
         raise BadInputError(f"The claim {words!r} has no bound. Give above=, below= or both.")
     if middle not in MIDDLES:
         raise BadInputError(f"The middle is {middle!r}; it has to be one of {', '.join(MIDDLES)}.")
-    if not len(data):
+    count = len(data) if n is None else n
+    if not len(data) or count < 1:
         raise BadInputError(f"The claim {words!r} has no values. Give at least one number.")
+    if interval is not None and interval[0] > interval[1]:
+        raise BadInputError(f"The interval of the claim {words!r} goes from {interval[0]} to {interval[1]}.")
     if interval is None and len(data) > 1 and middle in ("mean", "median"):
-        interval = share_interval(data) if _are_hits(values) else bootstrap(data, MIDDLES[middle])
-    return Claim(words, quantity, float(MIDDLES[middle](data)), above, below, n or len(data), over, interval)
+        of_share = _are_hits(values) and middle == "mean"
+        interval = share_interval(data) if of_share else bootstrap(data, MIDDLES[middle])
+    return Claim(words, quantity, float(MIDDLES[middle](data)), above, below, count, over, interval)
 
 
 def _are_hits(values: object) -> bool:
@@ -164,13 +174,17 @@ def _are_hits(values: object) -> bool:
 
 
 def exact(words: str, found: object, expected: object = True) -> Claim:
-    """Return a claim that does not depend on rounding or chance: two things are equal, or they are not."""
+    """Return a claim that does not depend on rounding or chance: two things are equal, or they are not.
+
+    A comparison of tensors that compared nothing, since they are empty, does not count as equal.
+    """
     same = (
         torch.equal(found, expected)
         if isinstance(found, Tensor) and isinstance(expected, Tensor)
         else found == expected
     )
-    same = bool(torch.as_tensor(same).all())
+    compared = torch.as_tensor(same)
+    same = bool(compared.numel() and compared.all())
     return Claim(words, "equality", float(same), 0.5, None, 1, "comparison", exact=True)
 
 
@@ -206,12 +220,16 @@ def bootstrap(
         draws: how many resamples.
         seed: of the resamples.
 
+    Where the statistic of many resamples is no number, neither are the ends.
+
     Efron, 1979, https://doi.org/10.1214/aos/1176344552
     """
     data = torch.as_tensor(values, dtype=torch.float64)
     chosen = torch.randint(len(data), (draws, len(data)), generator=torch.Generator().manual_seed(seed))
     drawn = data[chosen]
     found = statistic(drawn if data.ndim == 1 else drawn.transpose(1, 2))
+    if found.isnan().double().mean() > MOST_NAN:
+        return math.nan, math.nan
     low, high = found.nanquantile(torch.tensor([0.025, 0.975], dtype=found.dtype)).tolist()
     return low, high
 
@@ -228,16 +246,16 @@ def share_interval(hits: Tensor | Sequence[bool]) -> tuple[float, float]:
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """Return a number with three digits, as a reader writes it.
 
-    >>> number(0.12345), number(-1234.5), number(0.0), number(2e-7)
-    ('0.123', '−1234', '0', '2e−07')
+    >>> number(0.12345), number(-1234.5), number(0.0), number(2e-7), number(999.7)
+    ('0.123', '−1234', '0', '2e−07', '1000')
     """
-    return "none" if value is None else _plain(value).replace("-", "−")
+    return "none" if value is None else _plain(value, digits).replace("-", "−")
 
 
-def _plain(value: float) -> str:
+def _plain(value: float, digits: int) -> str:
     if not math.isfinite(value):
         return str(value)
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:.{digits}g}"

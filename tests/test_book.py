@@ -29,9 +29,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
 
 import check_site  # noqa: E402
+import checked  # noqa: E402
 import execute_book  # noqa: E402
+import executed  # noqa: E402
 import light_pictures  # noqa: E402
 import notebooks  # noqa: E402
+
+from interp.claims import MIME  # noqa: E402
 
 HEAD = """---
 jupytext: {text_representation: {extension: .md, format_name: myst}}
@@ -441,6 +445,57 @@ def test_pages_show_the_lighter_pictures(tmp_path: Path) -> None:
     light_pictures.lighten(app, None)  # once more, as after a build in which nothing was written
     assert (tmp_path / "page.html").read_text() == text.replace("a-1.png", "a-1.webp")
     assert sorted(path.name for path in (tmp_path / "_images").iterdir()) == ["a-1.webp", "b.png"]
+
+
+# ---- what is seen of a page's claims
+
+
+def ran(*outputs: list[dict[str, object]], error: dict[str, object] | None = None) -> executed.Execution:
+    return executed.Execution("page.md", list(outputs), 1.0, 0.0, {}, error)  # type: ignore[arg-type]
+
+
+def made(words: str, value: object) -> list[dict[str, object]]:
+    one = {
+        "words": words,
+        "quantity": "q",
+        "value": value,
+        "above": 0.0,
+        "below": None,
+        "n": 1,
+        "over": "runs",
+    }
+    return [{"data": {MIME: [{**one, "interval": None, "exact": False}]}}]
+
+
+def cells(*sources: str) -> nbformat.NotebookNode:
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_a_value_that_is_no_number_is_a_lost_claim(value: str) -> None:
+    """A kernel sends such values as texts."""
+    found = checked.problems(ran(made("so", value)), cells("claims.page(x)"))
+    assert len(found) == 1
+    assert "not so here: so" in found[0]
+
+
+def test_claims_that_are_not_the_last_expression_are_missed() -> None:
+    notebook = cells("claims.page(x);", "claims.page(y)")
+    found = checked.problems(ran([], made("so", 1.0)), notebook)
+    assert found == ["page.md: the claims of code cell 0 are not its last expression, so they are lost"]
+    failed = checked.problems(ran([], [], error={"cell": 0, "text": "no"}), notebook)
+    assert failed == ["page.md: a cell failed: no"]
+
+
+def test_the_same_words_in_two_cells_are_named() -> None:
+    found = checked.problems(ran(made("so", 1.0), made("so", 2.0)), cells("claims.page(x)", "claims.page(y)"))
+    assert found == ["page.md: two claims have the same words: so"]
+
+
+def test_a_syntax_error_spoils_no_other_page(tmp_path: Path) -> None:
+    assert executed.key(cells("x = ("), tmp_path / "page.md") != executed.key(
+        cells("x = )"), tmp_path / "page.md"
+    )
 
 
 # ---- notebooks

@@ -39,6 +39,30 @@ def test_what_is_no_number_never_holds(bounds: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize(
+    "bounds", [{"below": math.nan}, {"above": 0.0, "below": math.nan}, {"above": math.nan}]
+)
+def test_a_bound_that_is_no_number_never_holds(bounds: dict[str, float]) -> None:
+    assert not one(1.0, **bounds).holds
+
+
+def test_an_infinite_value_never_holds() -> None:
+    assert not one([1.0, math.inf], above=0.0).holds
+    assert not one(-math.inf, below=0.0).holds
+
+
+def test_what_rounds_to_its_bound_is_shown_with_more_digits() -> None:
+    assert one(1.0005, above=1.0).found() == "1.0005 (1 seeds)"
+    assert one(1.4, above=1.0).found() == "1.4 (1 seeds)"
+
+
+def test_an_interval_of_which_much_is_no_number_is_none() -> None:
+    def ratio(drawn: torch.Tensor) -> torch.Tensor:
+        return torch.where(drawn.amin(-1) > 0, drawn.mean(-1), math.nan)
+
+    assert all(math.isnan(end) for end in claims.bootstrap([0.0, 1.0, 2.0], ratio))
+
+
+@pytest.mark.parametrize(
     ("middle", "expected"), [("mean", 2.5), ("median", 2.0), ("lowest", 1.0), ("highest", 5.0)]
 )
 def test_replicates_become_one_value(middle: str, expected: float) -> None:
@@ -82,6 +106,8 @@ def test_true_and_false_are_a_share() -> None:
     found = claims.claim("most do", [True, True, False, True], quantity="share", over="cats", above=0.5)
     assert found.value == 0.75
     assert found.interval == claims.share_interval([True, True, False, True])
+    median = one([True] * 6 + [False], above=0.5, middle="median")  # type: ignore[arg-type]
+    assert median.interval == claims.bootstrap([1.0] * 6 + [0.0], claims.MIDDLES["median"])
 
 
 @pytest.mark.parametrize(
@@ -92,6 +118,9 @@ def test_true_and_false_are_a_share() -> None:
         (torch.ones(2), torch.ones(2), True),
         ("a", "b", False),
         (None, True, False),
+        ([], [], True),
+        (torch.zeros(0), torch.zeros(0), True),
+        (torch.zeros(0) == 1, True, False),
     ],
 )
 def test_exact_claims_are_equalities(found: object, expected: object, same: bool) -> None:
@@ -121,6 +150,8 @@ def test_what_is_shown_cannot_be_markup() -> None:
         (lambda: one(1.0), "no bound"),
         (lambda: one([], above=0.0), "no values"),
         (lambda: claims.claim("a", 1.0, quantity="q", over="s", above=0, middle="mode"), "mode"),
+        (lambda: one(1.0, above=0.0, interval=(0.9, 0.1)), "goes from 0.9 to 0.1"),  # type: ignore[arg-type]
+        (lambda: one(1.0, above=0.0, n=0), "no values"),
         (lambda: claims.page(), "none"),
         (lambda: claims.page(True), "bool"),  # type: ignore[arg-type]
         (lambda: claims.page(claims.exact("a", 1, 1), claims.exact("a", 2, 2)), "same words"),

@@ -58,6 +58,10 @@ def test_the_functions_get_their_own_seeds_back() -> None:
     [
         ("f(seed=3)", "f(seed=3 + 5)"),
         ("f(seed=None)", "f(seed=None)"),
+        ("f(seed=range(3))", "f(seed=range(0 + 5, 3 + 5))"),
+        ("f(seeds=[1, 2])", "f(seeds=[1 + 5, 2 + 5])"),
+        ("np.random.default_rng(0)", "np.random.default_rng(0 + 5)"),
+        ("%time f(seed=1)", "%time f(seed=1)"),
         ("x = [f(seed=s) for s in range(2)]", "x = [f(seed=s + 5) for s in range(2)]"),
         ("torch.Generator().manual_seed(0)", "torch.Generator().manual_seed(0 + 5)"),
         ("def f(seed=0):\n    pass", "def f(seed=0):\n    pass"),
@@ -99,6 +103,45 @@ def test_a_claim_lost_under_one_condition_is_reported(capsys: pytest.CaptureFixt
     assert "b.md: so  DOES NOT HOLD: two threads" in printed
     assert "a.md" not in printed
     assert run_claims.report({"a.md": [far]}) == 0
+
+
+def test_a_claim_that_a_condition_did_not_make_is_lost_there() -> None:
+    one = run_claims.Result("so", {"one thread": 1.0}, {"one thread": 1.0}, False, ("no oneDNN",))
+    assert one.lost == ["no oneDNN"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_under_one_condition_has_no_spread(value: float) -> None:
+    one = run_claims.Result(
+        "so", {"one thread": 1.0, "two threads": -1.0}, {"one thread": 1, "two threads": value}, False
+    )
+    assert one.spread == math.inf
+    assert list(run_claims.weak({"a.md": [one]}))
+
+
+def test_the_name_of_a_run_tells_conditions_and_tags_apart(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE, encoding="utf-8")
+    plain = run_claims.Condition("plain")
+    names = {
+        run_claims.kept(page, one).name
+        for one in (plain, run_claims.Condition("plain", threads=2), run_claims.Condition("plain", seeds=7))
+    }
+    seeded = run_claims.kept(page, run_claims.Condition("plain", seeds=7)).name
+    page.write_text(PAGE.replace("fixed-seed, ", ""), encoding="utf-8")
+    assert len(names) == 3
+    assert run_claims.kept(page, run_claims.Condition("plain", seeds=7)).name != seeded
+
+
+def test_a_page_that_failed_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, plain = tmp_path / "page.md", run_claims.CONDITIONS[0]
+    page.write_text(PAGE, encoding="utf-8")
+    monkeypatch.setenv("CLAIMS_CACHE", str(tmp_path))
+    path = run_claims.kept(page, plain)
+    path.parent.mkdir()
+    path.write_text(json.dumps({"seconds": 1, "error": {"cell": 0, "text": "no"}, "claims": []}))
+    assert run_claims.read(page, plain) is None
+    assert run_claims.not_run([page], [plain]) == ["page.md: has not run to its end under: one thread"]
 
 
 def test_fixed_seeds_stay(tmp_path: Path) -> None:

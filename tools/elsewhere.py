@@ -78,8 +78,11 @@ def _modules() -> Iterator[Any]:
             yield importlib.import_module(f"{name}.{part.name}")
 
 
+SEEDERS = {"manual_seed", "default_rng", "RandomState", "seed"}  # calls whose first argument is a seed
+
+
 class Seeds(ast.NodeTransformer):
-    """Adds a number to every seed that a call names: `seed=...` and `manual_seed(...)`."""
+    """Adds a number to every seed that a call names: `seed=...`, `seeds=...`, `manual_seed(...)` and the like."""
 
     def __init__(self, by: int) -> None:
         self.by = by
@@ -87,22 +90,33 @@ class Seeds(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
         for keyword in node.keywords:
-            if keyword.arg == "seed":
+            if keyword.arg in ("seed", "seeds"):
                 keyword.value = self._shifted(keyword.value)
-        if node.args and getattr(node.func, "attr", getattr(node.func, "id", "")) == "manual_seed":
+        if node.args and getattr(node.func, "attr", getattr(node.func, "id", "")) in SEEDERS:
             node.args[0] = self._shifted(node.args[0])
         return node
 
     def _shifted(self, value: ast.expr) -> ast.expr:
         if isinstance(value, ast.Constant) and value.value is None:
             return value
+        if isinstance(value, ast.List | ast.Tuple):
+            return type(value)([self._shifted(one) for one in value.elts], value.ctx)
+        if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "range":
+            first, last, *step = value.args if len(value.args) > 1 else [ast.Constant(0), *value.args]
+            return ast.Call(value.func, [self._shifted(first), self._shifted(last), *step], [])
         return ast.BinOp(value, ast.Add(), ast.Constant(self.by))
 
 
 def with_other_seeds(source: str, by: int) -> str:
-    """Return Python source with a number added to the seeds that its calls name.
+    """Return Python source with a number added to the seeds that its calls name; a cell with a magic stays as it is.
+
+    A seed that is given by its place alone is not seen.
 
     >>> with_other_seeds("render(model, seed=3)", 1000)
     'render(model, seed=3 + 1000)'
     """
-    return ast.unparse(ast.fix_missing_locations(Seeds(by).visit(ast.parse(source))))
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return source
+    return ast.unparse(ast.fix_missing_locations(Seeds(by).visit(tree)))

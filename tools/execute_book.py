@@ -67,7 +67,7 @@ def _run_jobs(jobs: list[Job], of: int) -> None:
 
 def _report(jobs: list[Job]) -> int:
     """List the claims that do not hold here and the cells that failed; return 1 if STRICT=1 makes that a failure."""
-    found = [line for job in jobs for line in checked.problems(_execution(job))]
+    found = [line for job in jobs for line in checked.problems(_execution(job), job.notebook)]
     if found:
         print(
             "Not as the book says, on this machine:",

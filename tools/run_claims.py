@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -75,9 +76,22 @@ def main() -> int:
     for condition in conditions:
         asyncio.run(run_all(pages, condition))
     results = {executed.page_name(page): gathered(page, conditions) for page in pages}
-    if not options.pages and not options.only:
+    missing = not_run(pages, conditions)
+    if not options.pages and not options.only and not missing:
         write(results)
-    return report(results)
+    return max(report(results), int(bool(missing)))
+
+
+def not_run(pages: list[Path], conditions: list[Condition]) -> list[str]:
+    """Print and return the runs that came to no end; the next command tries them again."""
+    missing = [
+        f"{executed.page_name(page)}: has not run to its end under: {condition.name}"
+        for page in pages
+        for condition in conditions
+        if read(page, condition) is None
+    ]
+    print(*missing, sep="\n", end="\n" if missing else "")
+    return missing
 
 
 def parse() -> argparse.Namespace:
@@ -100,7 +114,7 @@ async def run_all(pages: list[Path], condition: Condition) -> None:
     """Run the pages that have not run under a condition, side by side where one page does not use all cores."""
     waiting = [page for page in pages if read(page, condition) is None]
     workers = max(1, (os.cpu_count() or 1) // condition.threads)
-    gate = asyncio.Semaphore(int(os.environ.get("BOOK_WORKERS") or workers))
+    gate = asyncio.Semaphore(max(1, int(os.environ.get("BOOK_WORKERS") or workers)))
     set_environment(condition)
     await asyncio.gather(*(run(page, condition, gate) for page in waiting))
 
@@ -117,9 +131,9 @@ def set_environment(condition: Condition) -> None:
 
 async def run(page: Path, condition: Condition, gate: asyncio.Semaphore) -> None:
     async with gate:
+        path = kept(page, condition)  # before the run: what is changed while it runs is not what has run
         execution = await executed.run(changed(executed.read(page), condition), page)
     content = {"seconds": execution.seconds, "error": execution.error, "claims": found(execution)}
-    path = kept(page, condition)
     path.parent.mkdir(parents=True, exist_ok=True)
     with image.replacing(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
@@ -146,12 +160,17 @@ def changed(notebook: NotebookNode, condition: Condition) -> NotebookNode:
 
 def kept(page: Path, condition: Condition) -> Path:
     """Return the file of a page under a condition; another name as soon as running it would give something else."""
-    return condition.folder / f"{executed.key(executed.read(page), page)}.json"
+    notebook = changed(executed.read(page), condition)
+    also = repr(condition) + Path(elsewhere.__file__).read_text(encoding="utf-8")
+    number = hashlib.sha256(also.encode()).hexdigest()[:12]
+    return condition.folder / f"{executed.key(notebook, page)}.{number}.json"
 
 
 def read(page: Path, condition: Condition) -> dict[str, Any] | None:
+    """Return what a run gave; None where there is none that came to its end."""
     path = kept(page, condition)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return content if content and not content["error"] else None
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -167,16 +186,20 @@ class Result:
         margins: {condition: margin}; a condition under which the page failed is missing.
         values: {condition: value}.
         exact: whether it is about equality.
+        missing: the conditions under which the page ran and did not make this claim.
     """
 
     words: str
     margins: dict[str, float]
     values: dict[str, float]
     exact: bool
+    missing: tuple[str, ...] = ()
 
     @property
     def spread(self) -> float:
-        """Standard deviations over machines and over seeds, put together."""
+        """Standard deviations over machines and over seeds, put together; infinite where a value is."""
+        if not all(map(math.isfinite, self.values.values())):
+            return math.inf
         machines = [value for name, value in self.values.items() if not name.startswith("seeds")]
         seeds = [
             value for name, value in self.values.items() if name.startswith("seeds") or name == "one thread"
@@ -187,27 +210,35 @@ class Result:
 
     @property
     def spreads(self) -> float:
-        """The margin of the plain run, in spreads; the smallest one below zero where the claim fails somewhere."""
-        margin = self.margins.get("one thread", min(self.margins.values()))
+        """The margin of the plain run, in spreads; the smallest margin where the claim fails somewhere."""
+        margin = (
+            min(self.margins.values())
+            if self.lost
+            else self.margins.get("one thread", min(self.margins.values()))
+        )
+        if math.isnan(margin):
+            return -math.inf
         return margin / self.spread if self.spread > 0 else math.copysign(math.inf, margin)
 
     @property
     def lost(self) -> list[str]:
-        return [name for name, margin in self.margins.items() if not margin > 0]
+        return [name for name, margin in self.margins.items() if not margin > 0] + list(self.missing)
 
 
 def gathered(page: Path, conditions: list[Condition]) -> list[Result]:
     """Return the claims of a page, in its order, each with what it was under the conditions."""
     by_words: dict[str, dict[str, dict[str, Any]]] = {}
-    for condition in conditions:
-        for one in (read(page, condition) or {"claims": []})["claims"]:
-            by_words.setdefault(one["words"], {})[condition.name] = one
+    ran = {one.name: content["claims"] for one in conditions if (content := read(page, one))}
+    for name, claims in ran.items():
+        for one in claims:
+            by_words.setdefault(one["words"], {})[name] = one
     return [
         Result(
             words,
             {name: one["margin"] for name, one in runs.items()},
             {name: one["value"] for name, one in runs.items()},
             any(one["exact"] for one in runs.values()),
+            tuple(name for name in ran if name not in runs),
         )
         for words, runs in by_words.items()
     ]

@@ -36,15 +36,37 @@ def claims(execution: executed.Execution) -> list[Claim]:
 def _claims(outputs: list[dict[str, Any]]) -> Iterator[Claim]:
     for output in outputs:
         for entry in output.get("data", {}).get(MIME, []):
-            ends = entry.get("interval")
-            yield Claim(**{**entry, "interval": tuple(ends) if ends else None})
+            yield Claim(
+                **entry | {name: _number(entry[name]) for name in ("value", "above", "below", "interval")}
+            )
 
 
-def problems(execution: executed.Execution) -> list[str]:
-    """Return a line for each claim that does not hold here, and one for a cell that failed."""
-    lost = [f"{execution.page}: not so here: {_sentence(one)}" for one in claims(execution) if not one.holds]
-    failed = [f"{execution.page}: a cell failed: {_last_line(execution.error)}"] if execution.error else []
-    return lost + failed
+def _number(found: Any) -> Any:
+    """Return numbers as they were: a kernel sends what is infinite or no number as a text."""
+    if isinstance(found, list | tuple):
+        return tuple(map(float, found))
+    return None if found is None else float(found)
+
+
+def problems(execution: executed.Execution, notebook: NotebookNode) -> list[str]:
+    """Return a line for each claim of a page that does not hold here, and for what keeps claims from being seen."""
+    found = claims(execution)
+    lost = [f"not so here: {_sentence(one)}" for one in found if not one.holds]
+    words = [one.words for one in found]
+    twice = [f"two claims have the same words: {one}" for one in sorted(set(words)) if words.count(one) > 1]
+    failed = [f"a cell failed: {_last_line(execution.error)}"] if execution.error else []
+    return [f"{execution.page}: {line}" for line in (*lost, *twice, *_unseen(execution, notebook), *failed)]
+
+
+def _unseen(execution: executed.Execution, notebook: NotebookNode) -> list[str]:
+    """Return a line for each cell that ran and makes claims that are not among its outputs."""
+    ran = execution.error["cell"] if execution.error else len(execution.outputs)
+    cells = executed.code_cells(notebook)[:ran]
+    return [
+        f"the claims of code cell {number} are not its last expression, so they are lost"
+        for number, cell in enumerate(cells)
+        if "claims.page(" in cell.source and not list(_claims(execution.outputs[number]))
+    ]
 
 
 def _sentence(one: Claim) -> str:

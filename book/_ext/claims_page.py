@@ -117,7 +117,7 @@ def _row(app: Sphinx, here: str, entry: Entry) -> str:
         (html.escape(one.words), None),
         ("" if one.exact else html.escape(one.quantity), None),
         ("" if one.exact else html.escape(f"{one.n} {one.over}"), one.n),
-        ("" if one.exact else number(one.value), one.value),
+        ("" if one.exact else one.shown(), one.value),
         (" to ".join(map(number, one.interval)) if one.interval else "", None),
         (html.escape(one.bound()), None),
         ("" if one.exact else number(one.margin), one.margin),

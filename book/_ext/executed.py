@@ -100,7 +100,10 @@ def key(notebook: NotebookNode, path: Path, *, package: Path = PACKAGE) -> str:
         [cell.source, "raises-exception" in cell.metadata.get("tags", [])] for cell in code_cells(notebook)
     ]
     source = "\n".join(MAGIC.sub("", text) for text, _ in cells)
-    depends = fingerprint(source, folder=path.resolve().parent, package=package)
+    try:
+        depends = fingerprint(source, folder=path.resolve().parent, package=package)
+    except SyntaxError:  # running the page will show it, on this page alone
+        depends = source
     device = "gpu" if shutil.which("nvidia-smi") else "cpu"
     return f"{_slug(path)}.{hashlib.sha256(json.dumps([cells, depends, device]).encode()).hexdigest()[:40]}"
 

@@ -38,8 +38,9 @@ def tokens(notebook: NotebookNode, parser: Any, env: Any, logger: Any) -> Any:
     """Put the outputs into a page, with notes for what went wrong, before cells are sorted into shown and hidden."""
     path = Path(parser.options["document"]["source"])
     execution = executed.load(executed.key(notebook, path)) or _run(notebook, path, logger)
-    if checked.strict() and checked.problems(execution):
-        logger.warning("\n".join(checked.problems(execution)), subtype="exec")
+    problems = checked.problems(execution, notebook)
+    if checked.strict() and problems:
+        logger.warning("\n".join(problems), subtype="exec")
         raise ExecutionError(str(path))
     executed.fill(notebook, execution)
     checked.show(notebook, execution)
@@ -47,8 +48,9 @@ def tokens(notebook: NotebookNode, parser: Any, env: Any, logger: Any) -> Any:
 
 
 def _run(notebook: NotebookNode, path: Path, logger: Any) -> executed.Execution:
+    key = executed.key(notebook, path)  # before the run: what is changed while it runs is not what has run
     execution = asyncio.run(executed.run(notebook, path))
-    executed.save(executed.key(notebook, path), execution)
+    executed.save(key, execution)
     logger.info(f"Ran in {execution.seconds:.1f} s at {datetime.now():%H:%M:%S}")
     return execution
 
