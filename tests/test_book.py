@@ -94,6 +94,7 @@ COPIED = [
     "interp/claims.py",
     "interp/errors.py",
     "interp/fingerprint.py",
+    "interp/runs.py",
     "interp/templates",
 ]
 

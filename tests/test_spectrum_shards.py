@@ -18,7 +18,7 @@ import pytest
 import torch
 from spectra import job, pictures, same, tiny
 
-from interp import image, spectrum
+from interp import runs, spectrum
 from interp.errors import (
     BadInputError,
     DamagedFileError,
@@ -27,7 +27,7 @@ from interp.errors import (
     UnknownNameError,
     UnwritableError,
 )
-from interp.spectrum import Batch, Items, gather, here, local, processes, run, shards, track
+from interp.spectrum import Batch, Items, gather, here, local, processes, run, track
 from interp.spectrum.shards import prepare
 
 
@@ -201,7 +201,7 @@ def test_another_layer_source_model_or_setting_cannot_resume(tmp_path: Path) -> 
     for name, change in changes:
         another = dataclasses.replace(job(), **change)
         assert another.key != job().key
-        with pytest.raises(BadInputError, match=f"belongs to another run.*{name}: "):
+        with pytest.raises(BadInputError, match=f"belongs to another run.*{name} is "):
             run(another, tmp_path)
 
 
@@ -212,8 +212,8 @@ def test_a_damaged_manifest_and_missing_shards_are_explained(tmp_path: Path) -> 
     job().file(tmp_path, 0).unlink()
     with pytest.raises(BadInputError, match="1 of the 8 shards"):
         gather(tmp_path)
-    (tmp_path / shards.MANIFEST).write_text(json.dumps({"key": "x"}))
-    with pytest.raises(DamagedFileError, match="manifest"):
+    (tmp_path / runs.CLAIM).write_text(json.dumps({"key": "x"}))
+    with pytest.raises(DamagedFileError, match=r"run\.json"):
         gather(tmp_path)
 
 
@@ -261,7 +261,7 @@ def test_a_layer_that_cannot_be_tracked_is_one_error_and_leaves_nothing_half_don
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(2)) if layer == "1" else tiny()
     with pytest.raises((BadInputError, UnknownNameError), match=message):
         run(dataclasses.replace(job(), model=model, layers=(layer,)), tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} <= {shards.MANIFEST}
+    assert {file.name for file in tmp_path.iterdir()} <= {runs.CLAIM}
 
 
 def test_images_of_different_sizes_stop_a_run_and_what_is_finished_stays(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_machines_that_share_a_folder_give_the_same_bytes(
     for index in (2, 0, 1):
         spectrum.compute(job(), tmp_path, share=(index, 3))
     assert contents(tmp_path) == undisturbed
-    with pytest.raises(BadInputError, match="0 <= index < count"):
+    with pytest.raises(BadInputError, match="0 <= INDEX < COUNT"):
         spectrum.compute(job(), tmp_path, share=(3, 3))
 
 
@@ -302,7 +302,7 @@ def test_what_a_killed_process_was_writing_is_removed_and_what_another_writes_is
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
-    with image.replacing(tmp_path / "other") as alive:
+    with runs.replacing(tmp_path / "other") as alive:
         dead = alive.with_name(alive.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
         dead.write_bytes(b"half a shard")
         run(job(), tmp_path)
