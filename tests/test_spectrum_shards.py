@@ -322,6 +322,42 @@ def test_a_spectrum_comes_back_from_its_file(tmp_path: Path) -> None:
         spectrum.load(tmp_path / "two.spectrum")
 
 
+def test_no_bit_of_a_spectrums_file_changes_what_is_read(tmp_path: Path) -> None:
+    """The names of the layers and the number of images stand in front of the arrays, and count as well."""
+    one = track(tiny(), ["norm"], spectrum.batches(Items(pictures(), "random")), k=3, sample=16)
+    spectrum.save(one, str(tmp_path / "one"))
+    whole, chance = (tmp_path / "one").read_bytes(), random.Random(0)
+    header = 8 * whole.index(b"\n", 70)
+    for place in [*chance.sample(range(header), 300), *chance.sample(range(header, 8 * len(whole)), 300)]:
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        (tmp_path / "one").write_bytes(damaged)
+        with pytest.raises(DamagedFileError, match="one' is no spectrum, or it is damaged"):
+            spectrum.load(str(tmp_path / "one"))
+
+
+def test_a_shard_under_the_name_of_another_is_noticed(tmp_path: Path) -> None:
+    run(job(), str(tmp_path))
+    job().file(tmp_path, 3).write_bytes(job().file(tmp_path, 2).read_bytes())
+    with pytest.raises(DamagedFileError, match=r"000003\.spectrum' says that it is .*2.*renamed or copied"):
+        gather(str(tmp_path))
+
+
+def test_a_folder_of_photographs_is_no_place_for_results(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(BadInputError, match=r"holds other files, such as 'photo\.jpg'"):
+        spectrum.compute(job(), str(tmp_path))
+    assert os.listdir(tmp_path) == ["photo.jpg"]
+
+
+def test_a_folder_of_something_else_is_no_run(tmp_path: Path) -> None:
+    runs.claim(tmp_path, {"network": "x"})
+    with pytest.raises(BadInputError, match="belongs to another run: batch is nothing there and 2 here"):
+        run(job(), tmp_path)
+    with pytest.raises(BadInputError, match="holds no spectrum"):
+        gather(tmp_path)
+
+
 def test_counts_of_processes_are_checked() -> None:
     with pytest.raises(BadInputError, match="At least one"):
         processes(0)

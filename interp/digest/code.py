@@ -98,6 +98,7 @@ def _all_imports() -> list[str]:
 
 
 def of_function(function: types.FunctionType) -> Parts:
+    """Return code, defaults, what it closes over, and the globals that it reads, or an edition of its package."""
     settings = [function.__qualname__, function.__code__, function.__defaults__, function.__kwdefaults__]
     cells = [cell.cell_contents for cell in function.__closure__ or () if not _is_empty(cell)]
     if home_of(function) == OWN:
@@ -115,6 +116,7 @@ def _is_empty(cell: types.CellType) -> bool:
 
 
 def of_code(code: types.CodeType) -> Parts:
+    """Return what compiled code does; not where it stands in which file."""
     counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
     names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
     return [code.co_qualname, code.co_code, code.co_consts, counts, names, code.co_exceptiontable]
@@ -186,6 +188,7 @@ def _imported(name: str) -> object:
 
 
 def of_class(kind: type) -> Parts:
+    """Return name, bases and members of a class of the user's, name and edition of another one."""
     if home_of(kind) != OWN:
         return [kind.__qualname__, _edition(kind.__module__)]
     members = [(name, Named(value)) for name, value in sorted(vars(kind).items()) if _is_content(name, value)]
@@ -201,6 +204,7 @@ def _is_content(name: str, value: object) -> bool:
 
 
 def of_module(module: types.ModuleType) -> Parts:
+    """Return everything in a module of the user's, the edition of another one."""
     if home_of(module) != OWN:
         return [module.__name__, _edition(module.__name__)]
     content = [
@@ -210,6 +214,7 @@ def of_module(module: types.ModuleType) -> Parts:
 
 
 def of_builtin(function: Any) -> Parts:
+    """Return name and edition of a function that was written in C, and what it is bound to."""
     bound = getattr(function, "__self__", None)
     owner = [] if bound is None or isinstance(bound, types.ModuleType) else [bound]
     module = str(getattr(function, "__module__", None) or "builtins")

@@ -181,6 +181,8 @@ def gather(folder: str | os.PathLike[str], *, partial: bool = False) -> Spectrum
     """
     folder = Path(folder)
     settings = runs.claimed(folder)
+    if "shards" not in settings:
+        raise BadInputError(f"{str(folder)!r} holds no spectrum, but another kind of run.")
     key, shards = _key(settings), range(settings["shards"])
     finished = [shard for shard in shards if _file(folder, key, shard).exists()]
     if not finished or (len(finished) < len(shards) and not partial):
