@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import folding, hooks, image, zoo
+from interp import folding, hooks, image, runs, zoo
 from interp.spectrum import Batch, Entry, Folder, Items, Job, Spectrum, batches, run, scorer, tracking
 
 SIZE = 224
@@ -337,7 +337,7 @@ def write(options: argparse.Namespace, methods: Sequence[Method], found: Found) 
     about = {"torch": torch.__version__, "machine": platform.machine(), "cores": os.cpu_count()}
     settings = {"rounds": options.rounds, "threads": options.threads, "images": options.images}
     content = {"about": {**about, **settings, "size": SIZE}, "methods": rows}
-    with image.replacing(options.json) as temporary:
+    with runs.replacing(options.json) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -7,7 +7,6 @@ Nothing is imported or run here; imports are read from the source text, those in
 from __future__ import annotations
 
 import ast
-import dis
 import functools
 import hashlib
 import importlib.metadata
@@ -16,7 +15,6 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType
 
 PACKAGE = Path(__file__).resolve().parent
 _PATH = re.compile(r"[\w][\w\-./]{0,200}|(\.\./)+[\w\-./]{1,200}")
@@ -25,24 +23,34 @@ _PATH = re.compile(r"[\w][\w\-./]{0,200}|(\.\./)+[\w\-./]{1,200}")
 def fingerprint(source: str, *, folder: Path | None = None, package: Path = PACKAGE) -> str:
     """Return a hash that changes when something that this source text depends on changes, its own text left out.
 
-    It covers the modules of the package that the text imports, directly or through one another, the data files that
-    they and the text name, and the versions of Python and of every distribution that they import.
+    It covers the modules of the package that the text imports, directly or through one another, the data files in these
+    modules' folders, files that the text names, and the versions of Python and of every distribution that they import.
 
     Args:
         source: Python source text.
-        folder: where the text's relative file names begin; None looks for no files.
+        folder: where relative file names in the text begin; None looks for none.
         package: the folder of the package.
     """
     files = modules(source, package=package)
-    texts = [(source, folder), *((path.read_text(encoding="utf-8"), path.parent) for path in files.values())]
+    texts = [source, *(_text(path) for path in files.values())]
+    data = {each for path in files.values() for each in data_files(path.parent)}
     found = hashlib.sha256(platform.python_version().encode())
-    for path in sorted(files.values()):
+    for path in sorted({*files.values(), *data, *(named_files(source, folder) if folder else ())}):
         _add_file(found, path, package)
-    for path in sorted({path for text, base in texts if base for path in named_files(text, base)}):
-        _add_file(found, path, package)
-    for line in sorted({f"{name}=={version(name)}" for text, _ in texts for name in _foreign(text, package)}):
+    for line in sorted({f"{name}=={version(name)}" for text in texts for name in _foreign(text, package)}):
         found.update(line.encode())
     return found.hexdigest()
+
+
+def data_files(folder: Path) -> list[Path]:
+    """Return what lies in the folder of a module and below, and is no code; packages below have their own."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").is_file():
+            found += data_files(path)
+        elif path.is_file() and path.suffix not in (".py", ".pyc"):
+            found.append(path)
+    return [path for path in found if not path.name.startswith(".")]
 
 
 def modules(source: str, *, package: Path = PACKAGE) -> dict[str, Path]:
@@ -57,7 +65,7 @@ def modules(source: str, *, package: Path = PACKAGE) -> dict[str, Path]:
                 found[name] = path
                 # A relative import counts from the package that holds the module, or that the file is.
                 holder = name if path.name == "__init__.py" else name.rpartition(".")[0]
-                waiting.append((path.read_text(encoding="utf-8"), holder))
+                waiting.append((_text(path), holder))
     return dict(sorted(found.items()))
 
 
@@ -101,18 +109,22 @@ def _module_file(name: str, package: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-@functools.lru_cache(maxsize=1024)
 def named_files(source: str, folder: Path) -> tuple[Path, ...]:
-    """Return the files that string literals in the source name, relative to a folder; a named folder gives all in it.
+    """Return the files that a page's text names, relative to its folder; a named folder gives all in it.
 
-    Folders that hold the text's own folder, and folders of Python modules, are not data and are left out.
+    Folders that hold the page's own folder, and folders of Python modules, are not data and are left out.
     """
+    places = [folder / text for text in _names(source)]
+    return tuple(sorted({path.resolve() for place in places for path in _named(place, folder)}))
+
+
+@functools.lru_cache(maxsize=1024)
+def _names(source: str) -> frozenset[str]:
     strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
-    places = [folder / text for text in strings if isinstance(text, str) and _PATH.fullmatch(text)]
-    return tuple(sorted({path.resolve() for place in places for path in _data_files(place, folder)}))
+    return frozenset(text for text in strings if isinstance(text, str) and _PATH.fullmatch(text))
 
 
-def _data_files(place: Path, folder: Path) -> list[Path]:
+def _named(place: Path, folder: Path) -> list[Path]:
     if place.is_file() and place.suffix != ".py":
         return [place]
     if not place.is_dir() or folder.resolve().is_relative_to(place.resolve()) or any(place.glob("*.py")):
@@ -121,11 +133,22 @@ def _data_files(place: Path, folder: Path) -> list[Path]:
 
 
 def _add_file(found: hashlib._Hash, path: Path, package: Path) -> None:
-    path = path.resolve()
-    home = package.resolve().parent
+    home = package.parent
     # Relative names, so that the same sources have the same fingerprint wherever they lie.
-    found.update(str(path.relative_to(home) if path.is_relative_to(home) else path.name).encode())
+    name = path.relative_to(home).as_posix() if path.is_relative_to(home) else path.name
+    found.update(f"\n{name}\n".encode(errors="surrogateescape"))
     found.update(file_digest(path))
+
+
+def _text(path: Path) -> str:
+    """Return a source text; a file that kept its size and time is not read again."""
+    status = path.stat()
+    return _kept_text(str(path), status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _kept_text(path: str, _time: int, _size: int) -> str:
+    return Path(path).read_text(encoding="utf-8")
 
 
 def file_digest(path: Path) -> bytes:
@@ -166,14 +189,3 @@ def version(module: str) -> str:
 @functools.lru_cache(maxsize=1)
 def _distributions() -> dict[str, list[str]]:
     return dict(importlib.metadata.packages_distributions())
-
-
-# ------------------------------------------------------------------------------------------------------------
-# Names in compiled code
-
-
-def global_names(code: CodeType) -> set[str]:
-    """Return the global names that a function's code reads, functions defined inside it included."""
-    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    own = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return own.union(*(global_names(one) for one in inner))

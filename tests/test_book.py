@@ -98,6 +98,7 @@ COPIED = [
     "interp/claims.py",
     "interp/errors.py",
     "interp/fingerprint.py",
+    "interp/runs.py",
     "interp/templates",
 ]
 

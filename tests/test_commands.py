@@ -103,8 +103,8 @@ def test_a_mistake_gets_one_clear_line(
 
 def test_the_folder_of_another_run_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, other, message in (
-        (SPECTRUM, ["-k", "3"], "belongs to another run (k: 2 there, 3 here)"),
-        (SITE, ["--side", "24"], "belongs to another run: side is 16 there, 24 here"),
+        (SPECTRUM, ["-k", "3"], "belongs to another run: k is 2 there and 3 here"),
+        (SITE, ["--side", "24"], "belongs to another run: side is 16 there and 24 here"),
     ):
         assert cli.main(command) == 0
         before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import platform
 import random
 import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from interp import featurevis as fv
-from interp import image
+from interp import image, runs
 from interp.errors import BadInputError, DamagedFileError, UnwritableError
 
 OBJECTIVES = [sign * fv.channel("1", index) for sign in (1, -1) for index in range(5)]
@@ -45,7 +45,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def test_a_folder_has_every_picture_and_says_what_it_is(undisturbed: dict[str, bytes]) -> None:
     manifest = json.loads(undisturbed["manifest.json"])
     assert list(manifest["images"]) == sorted(one.name for one in OBJECTIVES)
-    assert len(undisturbed) == len(OBJECTIVES) + 1
+    assert len(undisturbed) == len(OBJECTIVES) + 2
     renderings = list(fv.render_many(network(), OBJECTIVES, **SETTINGS))
     assert len({undisturbed[entry["file"]] for entry in manifest["images"].values()}) == len(OBJECTIVES)
     for one in renderings:
@@ -116,7 +116,7 @@ def test_what_a_killed_run_was_writing_goes_and_what_a_live_one_writes_stays(
     ended = subprocess.Popen([sys.executable, "-c", "pass"])
     ended.wait()
     for process in (ended.pid, os.getppid()):
-        (folder / f".{uuid.uuid4().hex}-{process}-{platform.node()}.part").touch()
+        (folder / f".{uuid.uuid4().hex}-{process}-{runs.machine()}.part").touch()
     fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
     (left,) = contents(folder).keys() - undisturbed.keys()
     assert f"-{os.getppid()}-" in left
@@ -162,8 +162,109 @@ def test_another_network_or_other_objectives_are_another_run(tmp_path: Path) -> 
         other[0].weight[0, 0, 0, 0] += 1e-3
     with pytest.raises(BadInputError, match="network is"):
         fv.render_folder(other, OBJECTIVES[:1], tmp_path, **SETTINGS)
-    with pytest.raises(BadInputError, match="objectives is"):
-        fv.render_folder(network(), OBJECTIVES[:2], tmp_path, **SETTINGS)
+
+
+def test_a_folder_can_grow_and_is_then_that_of_an_undisturbed_run(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    """The first six objectives end in the middle of a batch, which is rendered again with the others."""
+    grown = fv.render_folder(network(), OBJECTIVES[:6], tmp_path, **SETTINGS)
+    assert list(grown.images) == [one.name for one in OBJECTIVES[:6]]
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
+    fv.render_folder(network(), OBJECTIVES, tmp_path, **SETTINGS)
+    kept = [name for name, time in before.items() if (tmp_path / name).stat().st_mtime_ns == time]
+    assert sorted(kept) == sorted(f"1_{index}.png" for index in range(4))
+    assert contents(tmp_path) == undisturbed
+    again = fv.render_folder(network(), OBJECTIVES[:4], tmp_path, **SETTINGS)
+    assert list(again.images) == [one.name for one in OBJECTIVES[:4]]
+    assert contents(tmp_path) == undisturbed
+
+
+def direction(*values: float, name: str = "same") -> fv.Objective:
+    return fv.direction("1", torch.tensor(values), name=name)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (direction(1, 0, 0, 0, 0, 0), direction(0, 0, 0, 0, 0, 1)),
+        (0.1234567 * fv.channel("1", 0), 0.1234568 * fv.channel("1", 0)),
+        (fv.of_layer("1", lambda x: x.mean((1, 2, 3))), fv.of_layer("1", lambda x: x.amax((1, 2, 3)))),
+    ],
+)
+def test_objectives_are_told_by_content(tmp_path: Path, one: fv.Objective, other: fv.Objective) -> None:
+    assert one.name == other.name
+    fv.render_folder(network(), [one], tmp_path, **SETTINGS)
+    before = contents(tmp_path)
+    with pytest.raises(BadInputError, match="another objective that is also called"):
+        fv.render_folder(network(), [other], tmp_path, **SETTINGS)
+    assert contents(tmp_path) == before
+
+
+RESUME = """
+import torch
+from pathlib import Path
+from interp import featurevis as fv
+from test_featurevis_folder import OBJECTIVES, SETTINGS, network
+torch.set_num_threads({threads})
+brighter = lambda images, random: images + {add}
+fv.render_folder(network(), OBJECTIVES[:2], Path({folder!r}), transforms=(brighter,), **SETTINGS)
+"""
+
+
+def test_transforms_are_told_by_content(tmp_path: Path) -> None:
+    """A plain function has an address in its text, which is another one in each process."""
+    done = []
+    for add in (0.1, 0.1, 0.2):
+        program = RESUME.format(threads=torch.get_num_threads(), folder=str(tmp_path / "out"), add=add)
+        command = [sys.executable, "-c", program]
+        where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+        done.append(subprocess.run(command, capture_output=True, text=True, check=False, env=where))
+    assert [each.returncode for each in done] == [0, 0, 1], done[1].stderr
+    assert "belongs to another run: transforms is" in done[2].stderr
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:200] + b"x" + data[201:]])
+def test_a_damaged_picture_is_rendered_again(
+    tmp_path: Path, undisturbed: dict[str, bytes], damage: Callable[[bytes], bytes]
+) -> None:
+    fv.render_folder(network(), OBJECTIVES, tmp_path, **SETTINGS)
+    path = tmp_path / "1_2.png"
+    path.write_bytes(damage(path.read_bytes()))
+    fv.render_folder(network(), OBJECTIVES, tmp_path, **SETTINGS)
+    assert contents(tmp_path) == undisturbed
+
+
+def test_a_changed_manifest_is_not_believed(tmp_path: Path) -> None:
+    fv.render_folder(network(), OBJECTIVES[:1], tmp_path, **SETTINGS)
+    path = tmp_path / "manifest.json"
+    path.write_text(path.read_text().replace("1_0.png", "1_1.png"))
+    with pytest.raises(DamagedFileError, match=r"manifest\.json' is damaged"):
+        fv.render_folder(network(), OBJECTIVES[:1], tmp_path, **SETTINGS)
+
+
+def test_two_processes_on_one_folder_end_with_the_same_bytes(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["interp.featurevis"])
+    started = [processes.Process(target=render_here, args=(tmp_path / "out",)) for _ in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0]
+    assert contents(tmp_path / "out") == undisturbed
+
+
+def test_pictures_of_shares_are_those_of_the_whole(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    for share in [(0, 2), (1, 2)]:
+        fv.render_folder(network(), OBJECTIVES, tmp_path, share=share, **SETTINGS)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
+    whole = fv.render_folder(network(), OBJECTIVES, tmp_path, **SETTINGS)
+    assert len(whole.images) == len(OBJECTIVES)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
+    assert (tmp_path / "manifest.json").read_bytes() == undisturbed["manifest.json"]
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
@@ -172,7 +273,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
         fv.render_folder(network(), OBJECTIVES, tmp_path, **SETTINGS)
     (tmp_path / "thesis.txt").unlink()
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(DamagedFileError, match="not a manifest"):
+    with pytest.raises(BadInputError, match="holds other files"):
         fv.render_folder(network(), OBJECTIVES, tmp_path, **SETTINGS)
 
 
@@ -183,7 +284,7 @@ def test_a_full_disk_keeps_what_is_finished(
 
     def full_after_six(handle: int) -> None:
         written.append(handle)
-        if len(written) > 6:
+        if len(written) > 10:
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -191,7 +292,8 @@ def test_a_full_disk_keeps_what_is_finished(
         with pytest.raises(UnwritableError, match=r"No space left on device\. What is finished is kept"):
             fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
     left = contents(folder)
-    assert len(left) == 7  # four of the first batch, two of the second, and the manifest
+    # What is synced: the claim and its folder, four pictures, the manifest and its folder, two pictures more.
+    assert len(left) == 8
     assert all(left[name] == undisturbed[name] for name in left if name.endswith(".png"))
     fv.render_folder(network(), OBJECTIVES, folder, **SETTINGS)
     assert contents(folder) == undisturbed
@@ -199,7 +301,7 @@ def test_a_full_disk_keeps_what_is_finished(
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UnwritableError, match="Cannot write to"):
+    with pytest.raises(UnwritableError, match="cannot be written"):
         fv.render_folder(network(), OBJECTIVES, tmp_path / "file" / "out", **SETTINGS)
 
 
@@ -214,8 +316,26 @@ def test_bad_input_is_explained(tmp_path: Path) -> None:
     twice = [fv.channel("1", 0), fv.channel("1", 0)]
     with pytest.raises(BadInputError, match="the file name '1_0'"):
         fv.render_folder(network(), twice, tmp_path, **SETTINGS)
+    with pytest.raises(BadInputError, match=r"'a:1' and 'A:1'.*the file name 'A_1', on some disks"):
+        fv.render_folder(network(), [fv.channel("a", 1), fv.channel("A", 1)], tmp_path, **SETTINGS)
+    with pytest.raises(BadInputError, match="at least one image; got 0"):
+        fv.render_folder(network(), OBJECTIVES, tmp_path, **{**SETTINGS, "batch": 0})
     with pytest.raises(BadInputError, match="png or webp"):
         fv.render_folder(network(), OBJECTIVES, tmp_path, suffix="exe", **SETTINGS)
     with pytest.raises(BadInputError, match="INDEX < COUNT"):
         fv.Share(2, 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_joins_later_may_not_be_the_file_of_another(tmp_path: Path) -> None:
+    fv.render_folder(network(), [direction(1, 0, 0, 0, 0, 0, name="a b")], tmp_path, **SETTINGS)
+    with pytest.raises(BadInputError, match=r"'A_b' and 'a b'.*file name 'A_b'"):
+        fv.render_folder(network(), [direction(1, 0, 0, 0, 0, 0, name="A_b")], tmp_path, **SETTINGS)
+
+
+def test_long_names_have_short_files(tmp_path: Path) -> None:
+    long = [direction(1, 0, 0, 0, 0, float(end), name="n" * 300 + str(end)) for end in range(2)]
+    found = fv.render_folder(network(), long, tmp_path, **SETTINGS)
+    files = {entry["file"] for entry in found.images.values()}
+    assert len(files) == 2
+    assert all((tmp_path / file).is_file() and len(file) < 140 for file in files)

@@ -6,8 +6,6 @@ import contextlib
 import io
 import os
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -540,39 +538,3 @@ def test_a_folder_that_cannot_be_written_leaves_nothing(
     with pytest.raises(PermissionError, match="Permission denied"):
         image.save(EXPECTED, tmp_path / "x.png")
     assert os.listdir(tmp_path) == []
-
-
-def test_replacing_takes_the_place_of_a_file_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "x.txt"
-    path.write_text("old")
-    with image.replacing(path) as temporary:
-        temporary.write_text("new")
-        assert path.read_text() == "old"
-        assert temporary.parent == path.parent
-    assert path.read_text() == "new"
-    with pytest.raises(ZeroDivisionError), image.replacing(path) as temporary:
-        temporary.write_text(str(1 / 0))
-    assert path.read_text() == "new"
-    assert os.listdir(tmp_path) == ["x.txt"]
-
-
-def test_only_what_killed_processes_were_writing_is_removed(tmp_path: Path) -> None:
-    with image.replacing(tmp_path / "x.txt") as alive:
-        own = f"-{os.getpid()}-"
-        assert own in alive.name
-        dead = alive.with_name(alive.name.replace(own, f"-{ended()}-"))
-        young, old = (tmp_path / f".{digit * 32}-1-elsewhere.part" for digit in "01")
-        others = tmp_path / ".somebody-else's.part"
-        for path in (dead, young, old, others):
-            path.touch()
-        for path in (old, others):
-            os.utime(path, (0, 0))
-        image.remove_leftovers(tmp_path)
-        assert {alive.name, young.name, others.name} == set(os.listdir(tmp_path))
-
-
-def ended() -> int:
-    """Return the number of a process that has ended."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    return process.pid

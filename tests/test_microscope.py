@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 import subprocess
 import sys
@@ -17,13 +16,12 @@ from PIL import Image as PILImage
 from spectra import pictures, tiny
 from torch import nn
 
-from interp.errors import BadInputError, UnknownNameError
+from interp.errors import BadInputError, DamagedFileError, UnknownNameError
 from interp.image import center_crop, to_numpy
 from interp.microscope import build, neighbors
 from interp.microscope.pictures import file, sheets, wanted, write_sheets
-from interp.microscope.records import slug
+from interp.runs import machine, write
 from interp.spectrum import Items, Spectrum, batches, track
-from interp.spectrum.files import write
 
 LAYERS = ("norm", "deep")
 CHANNELS = {"norm": 4, "deep": 6}
@@ -49,8 +47,16 @@ def source() -> Items:
 
 
 def make(site: Path, **options: Any) -> Path:
-    settings = {"layers": LAYERS, "title": "Tiny", "k": 3, "sample": 32, "side": 24, "size": 32}
-    return build(tiny(), source(), site, **{**settings, "optimized": flat, **options})
+    settings: dict[str, Any] = {
+        "layers": LAYERS,
+        "title": "Tiny",
+        "k": 3,
+        "sample": 32,
+        "side": 24,
+        "size": 32,
+    }
+    settings |= {"model": tiny(), "optimized": flat, **options}
+    return build(settings.pop("model"), source(), site, **settings)
 
 
 def expected() -> Spectrum:
@@ -140,7 +146,7 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(
         write(path, content)
 
     monkeypatch.setattr("interp.microscope.pictures.PART", 7)
-    monkeypatch.setattr("interp.spectrum.files.write", dies)
+    monkeypatch.setattr("interp.runs.write", dies)
     interruptions = 0
     for stop in range(2, 40):  # noqa: B007
         written.clear()
@@ -159,7 +165,7 @@ def test_what_a_killed_run_was_writing_is_removed(site: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     for folder in (site, site / "optimized", site / "thumbnails" / "000"):
-        (folder / f".{'0' * 32}-{gone.pid}-{platform.node()}.part").write_bytes(b"half")
+        (folder / f".{'0' * 32}-{gone.pid}-{machine()}.part").write_bytes(b"half")
     make(site)
     assert content(site) == before
 
@@ -220,7 +226,7 @@ def test_a_folder_of_something_else_is_left_alone(site: Path, tmp_path: Path) ->
         make(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
     before = content(site)
-    with pytest.raises(BadInputError, match="belongs to another run: side is 24 there, 28 here"):
+    with pytest.raises(BadInputError, match="belongs to another run: side is 24 there and 28 here"):
         make(site, side=28)
     assert content(site) == before
 
@@ -268,10 +274,36 @@ def test_weights_between_two_convolutions_are_those_of_the_network_as_it_runs() 
     torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-6)
 
 
-def test_file_names_are_safe() -> None:
-    assert slug("../blocks/0:1") == "..-blocks-0-1"
-
-
 def test_a_layer_that_does_not_exist_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="deap"):
         make(tmp_path / "s", layers=["deap"])
+
+
+class Alike(nn.Module):
+    """Two layers whose names differ in a sign that no file name has, and in a capital letter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("a-b", "a:b", "A-b"):
+            self.add_module(name, nn.Conv2d(3, 3, 3, padding=1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.children():
+            x = layer(x)
+        return x.mean((2, 3))
+
+
+def test_layers_with_names_alike_have_files_of_their_own(tmp_path: Path) -> None:
+    index = make(tmp_path / "s", model=Alike().eval(), layers=["a-b", "a:b", "A-b"], steps=0)
+    layers = data(index.parent / "data" / "index.js")["layers"]
+    assert len({each["slug"].lower() for each in layers}) == 3
+    for each in layers:
+        assert data(index.parent / "data" / f"{each['slug']}.js")["name"] == each["name"]
+
+
+def test_a_record_that_was_changed_is_not_believed(tmp_path: Path) -> None:
+    make(tmp_path / "s", steps=0)
+    (record,) = tmp_path.glob("s-work/images-*/*.json")
+    record.write_text(record.read_text().replace("0.", "0.1", 1))
+    with pytest.raises(DamagedFileError, match="is damaged"):
+        make(tmp_path / "s", steps=0)

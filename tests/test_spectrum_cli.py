@@ -64,7 +64,7 @@ def test_a_folder_with_a_broken_image_is_a_source(tmp_path: Path, capsys: pytest
         (["--batch", "0", "-o", "x"], "batch has to be at least 1; got 0"),
         (["--shard", "0", "-o", "x"], "shard_size has to be at least 1; got 0"),
         (["-k", "0", "-o", "x"], "k has to be at least 1"),
-        (["--share", "2/2", "-o", "x"], "0 <= index < count"),
+        (["--share", "2/2", "-o", "x"], "0 <= INDEX < COUNT"),
         (["--share", "all", "-o", "x"], "INDEX/COUNT"),
         (["--device", "abacus", "-o", "x"], "The device 'abacus' cannot be used"),
         (["-o", "file/inside"], "cannot be written: Not a directory"),

@@ -18,7 +18,7 @@ import pytest
 import torch
 from spectra import job, pictures, same, tiny
 
-from interp import image, spectrum
+from interp import runs, spectrum
 from interp.errors import (
     BadInputError,
     DamagedFileError,
@@ -27,7 +27,7 @@ from interp.errors import (
     UnknownNameError,
     UnwritableError,
 )
-from interp.spectrum import Batch, Items, gather, here, local, processes, run, shards, track
+from interp.spectrum import Batch, Items, gather, here, local, processes, run, track
 from interp.spectrum.shards import prepare
 
 
@@ -201,7 +201,7 @@ def test_another_layer_source_model_or_setting_cannot_resume(tmp_path: Path) -> 
     for name, change in changes:
         another = dataclasses.replace(job(), **change)
         assert another.key != job().key
-        with pytest.raises(BadInputError, match=f"belongs to another run.*{name}: "):
+        with pytest.raises(BadInputError, match=f"belongs to another run.*{name} is "):
             run(another, tmp_path)
 
 
@@ -212,8 +212,8 @@ def test_a_damaged_manifest_and_missing_shards_are_explained(tmp_path: Path) -> 
     job().file(tmp_path, 0).unlink()
     with pytest.raises(BadInputError, match="1 of the 8 shards"):
         gather(tmp_path)
-    (tmp_path / shards.MANIFEST).write_text(json.dumps({"key": "x"}))
-    with pytest.raises(DamagedFileError, match="manifest"):
+    (tmp_path / runs.CLAIM).write_text(json.dumps({"key": "x"}))
+    with pytest.raises(DamagedFileError, match=r"run\.json"):
         gather(tmp_path)
 
 
@@ -261,7 +261,7 @@ def test_a_layer_that_cannot_be_tracked_is_one_error_and_leaves_nothing_half_don
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(2)) if layer == "1" else tiny()
     with pytest.raises((BadInputError, UnknownNameError), match=message):
         run(dataclasses.replace(job(), model=model, layers=(layer,)), tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} <= {shards.MANIFEST}
+    assert {file.name for file in tmp_path.iterdir()} <= {runs.CLAIM}
 
 
 def test_images_of_different_sizes_stop_a_run_and_what_is_finished_stays(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_machines_that_share_a_folder_give_the_same_bytes(
     for index in (2, 0, 1):
         spectrum.compute(job(), tmp_path, share=(index, 3))
     assert contents(tmp_path) == undisturbed
-    with pytest.raises(BadInputError, match="0 <= index < count"):
+    with pytest.raises(BadInputError, match="0 <= INDEX < COUNT"):
         spectrum.compute(job(), tmp_path, share=(3, 3))
 
 
@@ -302,7 +302,7 @@ def test_what_a_killed_process_was_writing_is_removed_and_what_another_writes_is
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
-    with image.replacing(tmp_path / "other") as alive:
+    with runs.replacing(tmp_path / "other") as alive:
         dead = alive.with_name(alive.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
         dead.write_bytes(b"half a shard")
         run(job(), tmp_path)
@@ -320,6 +320,42 @@ def test_a_spectrum_comes_back_from_its_file(tmp_path: Path) -> None:
     assert (back.k, back.pool, back.seed) == (one.k, one.pool, one.seed)
     with pytest.raises(MissingFileError):
         spectrum.load(tmp_path / "two.spectrum")
+
+
+def test_no_bit_of_a_spectrums_file_changes_what_is_read(tmp_path: Path) -> None:
+    """The names of the layers and the number of images stand in front of the arrays, and count as well."""
+    one = track(tiny(), ["norm"], spectrum.batches(Items(pictures(), "random")), k=3, sample=16)
+    spectrum.save(one, str(tmp_path / "one"))
+    whole, chance = (tmp_path / "one").read_bytes(), random.Random(0)
+    header = 8 * whole.index(b"\n", 70)
+    for place in [*chance.sample(range(header), 300), *chance.sample(range(header, 8 * len(whole)), 300)]:
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        (tmp_path / "one").write_bytes(damaged)
+        with pytest.raises(DamagedFileError, match="one' is no spectrum, or it is damaged"):
+            spectrum.load(str(tmp_path / "one"))
+
+
+def test_a_shard_under_the_name_of_another_is_noticed(tmp_path: Path) -> None:
+    run(job(), str(tmp_path))
+    job().file(tmp_path, 3).write_bytes(job().file(tmp_path, 2).read_bytes())
+    with pytest.raises(DamagedFileError, match=r"000003\.spectrum' says that it is .*2.*renamed or copied"):
+        gather(str(tmp_path))
+
+
+def test_a_folder_of_photographs_is_no_place_for_results(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(BadInputError, match=r"holds other files, such as 'photo\.jpg'"):
+        spectrum.compute(job(), str(tmp_path))
+    assert os.listdir(tmp_path) == ["photo.jpg"]
+
+
+def test_a_folder_of_something_else_is_no_run(tmp_path: Path) -> None:
+    runs.claim(tmp_path, {"network": "x"})
+    with pytest.raises(BadInputError, match="belongs to another run: batch is nothing there and 2 here"):
+        run(job(), tmp_path)
+    with pytest.raises(BadInputError, match="holds no spectrum"):
+        gather(tmp_path)
 
 
 def test_counts_of_processes_are_checked() -> None:

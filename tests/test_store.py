@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import functools
+import importlib
+import io
+import multiprocessing
+import os
+import random
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import nbclient
-import nbformat
 import pytest
 import torch
-from torch import nn
 
-from interp import store
-from interp.digest import digest
-from interp.errors import BadInputError
-from interp.fingerprint import fingerprint, modules
-from interp.image import Normalize
+from interp import runs, store
+from interp.errors import BadInputError, UnwritableError
 
-CALLS: list[object] = []
+
+class Log(list[object]):
+    """A list that counts by its name alone, since what it holds decides no result."""
+
+    def __reduce__(self) -> str:
+        return "CALLS"
+
+
+CALLS = Log()
 
 
 @pytest.fixture(autouse=True)
@@ -76,13 +82,15 @@ def test_a_damaged_file_is_a_miss(folder: Path, content: bytes | str) -> None:
     path.write_bytes(whole[: len(whole) // 2] if content == "half" else bytes(content))  # type: ignore[arg-type]
     assert store.remember(work, 1.0)["scaled"] == 1.0
     assert len(CALLS) == 2
-    assert torch.load(path, weights_only=True)["scaled"] == 1.0
+    assert path.read_bytes() == whole
 
 
 def test_a_file_that_would_run_code_is_a_miss_and_not_run(folder: Path) -> None:
     store.remember(work, 1.0)
     (path,) = folder.glob("*.pt")
-    torch.save({"evil": Evil()}, path)
+    buffer = io.BytesIO()
+    torch.save({"evil": Evil()}, buffer)
+    path.write_bytes(runs.seal(buffer.getvalue()))
     assert store.remember(work, 1.0)["scaled"] == 1.0
     assert "evil" not in CALLS
 
@@ -127,186 +135,182 @@ def test_default_folder_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -
     assert store.folder() == Path.home() / ".cache" / "interp"
 
 
-# ---- functions from notebook cells
+def test_no_single_bit_changes_what_is_read(folder: Path) -> None:
+    """Each of 1500 flips is a miss."""
+    right = store.remember(work, 2.0)
+    (path,) = folder.glob("*.pt")
+    whole, chance = path.read_bytes(), random.Random(0)
+    for place in chance.sample(range(8 * len(whole)), 1500):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        assert store._read(path) is None
+    assert store.remember(work, 2.0) == right
+    assert path.read_bytes() == whole
 
 
-CELLS = [
-    "from interp import image, store\nfrom interp.digest import digest\nimport torch",
-    "scale = 2\ndef helper(x): return x * scale\ndef job(x): return helper(x)\nprint(digest(job))",
-    "unused = 5\ndef job(x): return helper(x)\nprint(digest(job))",
-    "def job(x): return helper(x) + 1\nprint(digest(job))",
-    "scale = 3\ndef job(x): return helper(x)\nprint(digest(job))",
-    "scale = 2\ndef helper(x): return scale * x\nprint(digest(job))",
-    "def job(x):\n    return image.resize(x, (2, 2))\nx = torch.zeros(1, 3, 4, 4)",
-    "print([tuple(store.remember(job, x).shape) for _ in range(2)])",
-]
+@pytest.mark.parametrize("error", [IndexError, TypeError, AttributeError, MemoryError])
+def test_whatever_reading_raises_is_a_miss(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    store.remember(work, 2.0)
+    load, raised = torch.load, []
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        if not raised:
+            raised.append(error)
+            raise error("damaged")
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "load", failing)
+    assert store.remember(work, 2.0)["scaled"] == 2.0
+    assert raised == [error]
 
 
-@pytest.fixture(scope="module")
-def printed() -> list[str]:
-    """Return what each of the cells printed in one kernel."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
-    nbclient.execute(notebook)
-    return ["".join(output["text"] for output in cell.outputs).strip() for cell in notebook.cells]
+def test_a_full_disk_costs_a_warning_and_no_result(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.warns(store.StoreWarning, match="No space left on device"):
+            found = store.remember(work, 2.0)
+    assert found["scaled"] == 2.0
+    assert [path.suffix for path in folder.iterdir()] == [".lock"]
 
 
-def test_a_cell_function_is_told_by_its_source_and_by_what_it_reads(printed: list[str]) -> None:
-    base, same, own_text, read_value, helper_text = printed[1:6]
-    assert len(base) == 64
-    assert base == same
-    assert len({base, own_text, read_value, helper_text}) == 4
+def test_a_store_that_cannot_be_made_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("INTERP_CACHE", str(tmp_path / "file" / "store"))
+    with pytest.raises(UnwritableError, match="choose another folder"):
+        store.remember(work, 2.0)
+    assert len(CALLS) == 0
 
 
-def test_a_cell_function_can_be_remembered(printed: list[str]) -> None:
-    assert printed[7] == "[(1, 3, 2, 2), (1, 3, 2, 2)]"
+def ask(number: int) -> None:
+    store.remember(torch.full, (200_000,), float(number))
 
 
-# ---- digests
+def test_killed_at_any_moment_the_store_gives_right_values(folder: Path) -> None:
+    chance, processes, alive = random.Random(0), multiprocessing.get_context("fork"), 0
+    for number in range(12):
+        process = processes.Process(target=ask, args=(number % 3,))
+        process.start()
+        process.join(chance.uniform(0.001, 0.03))
+        alive += process.is_alive()
+        process.kill()
+        process.join()
+        left = [store._read(path) for path in folder.glob("*.pt")]
+        assert all(found is not None and len(found[0].unique()) == 1 for found in left)
+    assert alive > 0
+    for number in range(3):
+        assert store.remember(torch.full, (200_000,), float(number)).eq(number).all()
 
 
-class Net(nn.Module):
-    def __init__(self, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 2, 3, stride=stride)
-        self.normalize = Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        self.names = ("a", "b")
-        self.lookup = [self.conv, object()]
+def test_what_was_not_asked_for_in_a_month_can_be_removed(folder: Path) -> None:
+    for value in (1.0, 2.0):
+        store.remember(work, value)
+    for path in folder.glob("*.pt"):
+        os.utime(path, (0, time.time() - 31 * runs.DAY))
+    store.remember(work, 2.0)
+    assert store.prune() == 1
+    assert sorted(path.suffix for path in folder.iterdir()) == [".lock", ".pt"]
+    store.remember(work, 2.0)
+    assert CALLS == [1.0, 2.0]
+    store.remember(work, 1.0)
+    assert CALLS == [1.0, 2.0, 1.0]
+    assert store.prune(days=0) == 2
+    assert list(folder.iterdir()) == []
 
 
-def seeded(stride: int = 1) -> Net:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Net(stride)
+# ---- what decides a result is part of the key
 
 
-def changed(change: Callable[[Net], None]) -> Net:
-    net = seeded()
-    with torch.no_grad():
-        change(net)
-    return net
+def test_other_code_on_the_same_line_is_another_function() -> None:
+    functions = [lambda x: x + 1, lambda x: x + 2]
+    assert [store.remember(function, 1) for function in functions] == [2, 3]
 
 
-def test_a_network_is_told_by_content() -> None:
-    assert digest(seeded()) == digest(seeded())
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda net: net.conv.bias.add_(1),
-        lambda net: net.normalize.mean.add_(0.1),  # in no state dict
-        lambda net: setattr(net.conv, "stride", (2, 2)),
-        lambda net: setattr(net, "names", ("a", "c")),
-        lambda net: net.eval(),
-        lambda net: setattr(net, "conv", nn.Sequential(net.conv)),
-    ],
-)
-def test_a_changed_network_is_another(change: Callable[[Net], None]) -> None:
-    assert digest(changed(change)) != digest(seeded())
-
-
-def test_a_network_that_holds_itself_has_a_digest() -> None:
-    net = seeded()
-    net.lookup.append(net)
-    assert len(digest(net)) == 64
-
-
-@dataclass(frozen=True)
-class Point:
-    x: float
-    pick: Callable[[float], float]
-
-
-def adder(amount: float) -> Callable[[float], float]:
-    return lambda value: value + amount
-
-
-def test_dataclasses_and_closures_are_told_by_what_they_hold() -> None:
-    assert digest(Point(1.0, adder(2))) == digest(Point(1.0, adder(2)))
-    assert digest(Point(1.0, adder(2))) != digest(Point(1.0, adder(3)))
-    assert digest(Point(1.0, adder(2))) != digest(Point(2.0, adder(2)))
-    assert digest(functools.partial(work, scale=1)) != digest(functools.partial(work, scale=2))
-
-
-def test_paths_are_told_by_content(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_text("same")
-    two.write_text("same")
-    assert digest(one) == digest(two)
-    two.write_text("other")
-    assert digest(one) != digest(two)
-    with pytest.raises(BadInputError, match="There is no file"):
-        digest(tmp_path / "none")
-
-
-def test_order_counts_in_lists_alone() -> None:
-    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-    assert digest({1, 2, 3}) == digest({3, 2, 1})
-    assert digest([1, 2]) != digest([2, 1])
-    assert digest([[1], 2]) != digest([1, [2]])
-
-
-@pytest.mark.parametrize("value", [iter([1]), sys.stdout])
-def test_what_cannot_be_told_is_refused(value: object) -> None:
-    with pytest.raises(BadInputError, match="cannot be told"):
-        digest(value)
-
-
-def test_a_digest_is_the_same_in_every_process() -> None:
-    code = "from interp.digest import digest; import torch; print(digest(({'a', 'b'}, torch.ones(2), {'k': len})))"
-    results = {subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(2)}
-    assert len(results) == 1
-
-
-# ---- fingerprints, on a small package of their own
+def test_a_function_without_a_source_is_told_by_its_code() -> None:
+    results = []
+    for amount in (1, 2):
+        space: dict[str, Any] = {}
+        exec(f"def f(x): return x + {amount}", space)
+        results.append(store.remember(space["f"], 1))
+    assert results == [2, 3]
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> Path:
-    files = {
-        "__init__.py": "",
-        "low.py": "import os\n",
-        "middle.py": "def late():\n    from tiny import low\n",
-        "other.py": "from .sub import leaf\n",
-        "sub/__init__.py": "",
-        "sub/leaf.py": 'DATA = "stock"\n',
-        "sub/stock/a.txt": "1",
-    }
-    for name, text in files.items():
-        path = tmp_path / "tiny" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return tmp_path / "tiny"
+def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Any]]:
+    """Return a function that writes a module of the user's and imports it anew, with all that it imports."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    names: set[str] = set()
+
+    def forget() -> None:
+        for name in [*sys.modules]:
+            if name.split(".")[0] in {each.split(".")[0] for each in names}:
+                del sys.modules[name]
+
+    def write(name: str, text: str) -> Any:
+        names.add(name)
+        path = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        forget()
+        importlib.invalidate_caches()
+        return importlib.import_module("users_work")
+
+    yield write
+    forget()
 
 
-def test_modules_are_found_through_one_another(package: Path) -> None:
-    assert list(modules("from tiny import middle", package=package)) == ["tiny", "tiny.low", "tiny.middle"]
-    found = modules("import tiny.other as other", package=package)
-    assert list(found) == ["tiny", "tiny.other", "tiny.sub", "tiny.sub.leaf"]
+WAYS = {
+    "from": "from users_help import scale\ndef compute(x): return scale(x)",
+    "import": "import users_help\ndef compute(x): return users_help.scale(x)",
+    "late": "def compute(x):\n    from users_help import scale\n    return scale(x)",
+    "late import": "def compute(x):\n    import users_help as h\n    return (lambda: h.scale(x))()",
+    "class": "import users_help as h\nclass K:\n  def f(self, x): return h.scale(x)\ndef compute(x): return K().f(x)",
+    "base": "import users_help\nclass K(users_help.B): pass\ndef compute(x): return K().one(x)",
+    "table": "import users_help\nT = {'a': users_help.scale}\ndef compute(x): return T['a'](x)",
+    "default": "import users_help\ndef compute(x, f=users_help.scale): return f(x)",
+    "decorated": "import torch, users_help\n@torch.no_grad()\ndef compute(x): return users_help.scale(x)",
+    "getattr": "import users_help\ndef compute(x): return getattr(users_help, 'sca' + 'le')(x)",
+    "deep": "import users_help as h\ndef a(x): return b(x)\ndef b(x): return h.scale(x) if x else a(x)\ncompute = a",
+}
+HELP = """
+FACTOR = {factor}
+def scale(x): return x * FACTOR
+class B:
+    def one(self, x): return scale(x)
+"""
 
 
-@pytest.mark.parametrize(
-    ("edited", "source", "affected"),
-    [
-        ("low.py", "from tiny.middle import late", True),
-        ("low.py", "from tiny import other", False),
-        ("sub/stock/a.txt", "import tiny.other", True),
-        ("sub/stock/a.txt", "import tiny.middle", False),
-        ("middle.py", "import os", False),
-    ],
-)
-def test_an_edit_reaches_what_depends_on_it_and_nothing_else(
-    package: Path, edited: str, source: str, affected: bool
+@pytest.mark.parametrize("way", WAYS)
+def test_an_edit_of_a_module_that_a_users_module_imports_is_noticed(
+    users: Callable[[str, str], Any], way: str
 ) -> None:
-    before = fingerprint(source, package=package)
-    (package / edited).write_text("changed = 12345")
-    assert (fingerprint(source, package=package) != before) is affected
+    users("users_work", "compute = None")
+    users("users_help", HELP.format(factor=2))
+    assert store.remember(users("users_work", WAYS[way]).compute, 10) == 20
+    assert store.remember(users("users_help", HELP.format(factor=3)).compute, 10) == 30
 
 
-def test_files_that_a_text_names_count(tmp_path: Path, package: Path) -> None:
-    (tmp_path / "book").mkdir()
-    (tmp_path / "data.json").write_text("1")
-    source = 'open("../data.json")'
-    before = fingerprint(source, folder=tmp_path / "book", package=package)
-    (tmp_path / "data.json").write_text("22")
-    assert fingerprint(source, folder=tmp_path / "book", package=package) != before
+def test_an_edit_is_noticed_in_a_package_with_relative_imports(users: Callable[[str, str], Any]) -> None:
+    users("users_work", "compute = None")
+    for factor in (2, 3):
+        users("users_pack.low", f"FACTOR = {factor}")
+        users(
+            "users_pack.high",
+            "from . import low\ndef scale(x):\n    from .low import FACTOR\n    return x * FACTOR",
+        )
+        work = users("users_work", "import users_pack.high\ndef compute(x): return users_pack.high.scale(x)")
+        assert store.remember(work.compute, 10) == 10 * factor
+
+
+def test_comments_and_other_functions_of_a_users_module_are_no_content(
+    users: Callable[[str, str], Any],
+) -> None:
+    first = users("users_work", "def compute(x): return x\n").compute
+    path = store._path(first, (1,), {})
+    second = users("users_work", "# a comment\n\ndef other(): pass\n\n\ndef compute(x): return x\n").compute
+    assert first is not second
+    assert store._path(second, (1,), {}) == path

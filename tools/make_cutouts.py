@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from interp import image
+from interp import runs
 from interp.zoo.cutouts import FOLDER, read_list
 
 LONGEST = 160  # pixels
@@ -55,7 +55,7 @@ def cut(path: Path) -> Image.Image:
 
 def write(picture: Image.Image, path: Path) -> None:
     """Write a cut-out; the file appears whole or not at all."""
-    with image.replacing(path) as temporary:
+    with runs.replacing(path) as temporary:
         picture.save(temporary, format="WEBP", quality=QUALITY, alpha_quality=100, method=6)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 
 from interp import featurevis as fv
-from interp import image, zoo
+from interp import image, runs, zoo
 from interp.fingerprint import fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,12 +129,12 @@ def rendered(
 
 def write_picture(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with image.replacing(path) as temporary:
+    with runs.replacing(path) as temporary:
         picture.save(temporary, format="webp", quality=QUALITY, method=6)
 
 
 def write_json(content: Any, path: Path) -> None:
-    with image.replacing(path) as temporary:
+    with runs.replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

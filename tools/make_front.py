@@ -10,7 +10,7 @@ from make_data import DATA, QUALITY
 from PIL import Image
 
 from interp import featurevis as fv
-from interp import image, zoo
+from interp import image, runs, zoo
 
 CHANNELS = {
     "blocks.1.1": [8, 12, 14, 18, 22, 2],
@@ -35,7 +35,7 @@ def write_picture(tiles: list[Image.Image]) -> None:
     for place, tile in enumerate(tiles):
         row, column = divmod(place, columns)
         out.paste(tile, (TILE * column, TILE * row))
-    with image.replacing(DATA / "front.webp") as temporary:
+    with runs.replacing(DATA / "front.webp") as temporary:
         out.save(temporary, format="webp", quality=QUALITY, method=6)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from interp import image
+from interp import runs
 
 FOLDER = Path(__file__).resolve().parents[1] / "book" / "_data" / "measured"
 
@@ -27,7 +27,7 @@ def save(name: str, results: dict[str, Any], *, how: str, on: str) -> Path:
     about = {"how": how, "on": on, "when": f"{datetime.date.today()}", "with": versions()}
     path = FOLDER / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with image.replacing(path) as temporary:
+    with runs.replacing(path) as temporary:
         temporary.write_text(
             json.dumps({"made": about, **rounded(results)}, indent=1) + "\n", encoding="utf-8"
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from interp import featurevis, image, zoo
+from interp import featurevis, image, runs, zoo
 
 TARGET = Path(__file__).resolve().parents[1] / "book" / "_data" / "wall.webp"
 ROWS = [
@@ -32,7 +32,7 @@ def main() -> None:
     for top, row in enumerate(ROWS):
         for left, picture in enumerate(rendered(model, row)):
             wall.paste(image.to_pil(picture[None]), (left * (SIDE + GAP), top * (SIDE + GAP)))
-    with image.replacing(TARGET) as temporary:
+    with runs.replacing(TARGET) as temporary:
         wall.save(temporary, format="WEBP", quality=90, method=6)
 
 

@@ -33,7 +33,7 @@ import executed  # noqa: E402
 import measured  # noqa: E402
 from nbformat import NotebookNode  # noqa: E402
 
-from interp import image  # noqa: E402
+from interp import runs  # noqa: E402
 from interp.claims import number  # noqa: E402
 
 TARGET = ROOT / "book" / "_data" / "claims.json"
@@ -135,7 +135,7 @@ async def run(page: Path, condition: Condition, gate: asyncio.Semaphore) -> None
         execution = await executed.run(changed(executed.read(page), condition), page)
     content = {"seconds": execution.seconds, "error": execution.error, "claims": found(execution)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with image.replacing(path) as temporary:
+    with runs.replacing(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
     mark = f"  FAILED: {execution.error['text'].splitlines()[-1]}" if execution.error else ""
     print(f"{condition.name:24} {execution.seconds:7.1f} s  {execution.page}{mark}", flush=True)
@@ -273,7 +273,7 @@ def write(results: dict[str, list[Result]]) -> None:
         "conditions": [one.name for one in CONDITIONS],
         "with": measured.versions(),
     }
-    with image.replacing(TARGET) as temporary:
+    with runs.replacing(TARGET) as temporary:
         temporary.write_text(json.dumps({"made": about, "claims": claims}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,11 +1,13 @@
 """Executed pages on disk: a page runs again when its code changes, or something that the code depends on.
 
-The key of a page is made of its code cells, the modules of `interp` that they import (directly or through one another),
-the files that they name and the versions of what they import. Prose, captions and alt texts are not part of it.
+The key of a page is made of its code cells, the modules of `interp` that they import (directly or through one another)
+with the data beside these, the files that the cells name and the versions of what they import. Prose, captions and alt
+texts are not part of it.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import json
@@ -20,19 +22,20 @@ from typing import Any
 import edition
 import nbformat
 import yaml
+from IPython.core.inputtransformer2 import TransformerManager
 from myst_nb.core.read import is_myst_markdown_notebook, read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
+from interp import runs
 from interp.fingerprint import PACKAGE, fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = 4  # older executions of one page that stay on disk
 TIMEOUT = 900  # seconds that one cell may take
 QUIET = ["--IPKernelApp.log_level=40"]  # kernels warn on the console about the way they are reached
-MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -95,17 +98,27 @@ def key(notebook: NotebookNode, path: Path, *, package: Path = PACKAGE) -> str:
     True
     >>> page(new_code_cell("1")) == page(new_code_cell("2"))
     False
+    >>> cells = "%matplotlib inline", "n = (7\\n    % 4)", "!ls", "print('a syntax error'"
+    >>> page(*map(new_code_cell, cells)) == page(*map(new_code_cell, cells))
+    True
     """
     cells = [
         [cell.source, "raises-exception" in cell.metadata.get("tags", [])] for cell in code_cells(notebook)
     ]
-    source = "\n".join(MAGIC.sub("", text) for text, _ in cells)
-    try:
-        depends = fingerprint(source, folder=path.resolve().parent, package=package)
-    except SyntaxError:  # running the page will show it, on this page alone
-        depends = source
+    source = "\n".join(_python(text) for text, _ in cells)
+    depends = fingerprint(source, folder=path.resolve().parent, package=package)
     device = "gpu" if shutil.which("nvidia-smi") else "cpu"
     return f"{_slug(path)}.{hashlib.sha256(json.dumps([cells, depends, device]).encode()).hexdigest()[:40]}"
+
+
+def _python(text: str) -> str:
+    """Return a cell as plain Python, its magics as calls; nothing of a cell that shows what a syntax error is."""
+    plain = TransformerManager().transform_cell(text)
+    try:
+        ast.parse(plain)
+    except SyntaxError:
+        return ""
+    return plain
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -179,16 +192,15 @@ class _Clock:
 def load(page_key: str) -> Execution | None:
     """Return the execution of that key, None where there is none that can be read."""
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return Execution(**json.loads(_file(page_key).read_text(encoding="utf-8")))
+        return Execution(**runs.read_json(_file(page_key)))
     return None
 
 
 def save(page_key: str, execution: Execution) -> None:
     """Keep an execution; the oldest ones of the same page go."""
     folder().mkdir(parents=True, exist_ok=True)
-    temporary = _file(page_key).with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(asdict(execution)), encoding="utf-8")
-    os.replace(temporary, _file(page_key))
+    runs.remove_leftovers(folder())
+    runs.write_json(_file(page_key), asdict(execution))
     for path in _kept(Path(execution.page))[:-KEPT]:
         path.unlink(missing_ok=True)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 from interp.featurevis.ascent import Adam, Stage
 from interp.featurevis.colors import COLORS, CONTRAST, from_rgb, limited, to_rgb
 from interp.featurevis.compute import Compute
-from interp.featurevis.folder import Folder, Share, file_stem, render_folder
+from interp.featurevis.folder import Folder, file_stem, render_folder
 from interp.featurevis.looking import look
 from interp.featurevis.measures import contrast, fine_share, power, radial_power, saturation
 from interp.featurevis.objectives import (
@@ -71,6 +71,7 @@ from interp.featurevis.transforms import (
     warp,
 )
 from interp.featurevis.waves import FourierImage, MacoImage, SharedImage, mean_magnitude, wave_scale
+from interp.runs import Share
 
 __all__ = [
     "ALPHA",

@@ -1,18 +1,17 @@
-"""Thousands of renderings into a folder: whole batches, a manifest, and the same bytes after any interruption.
+"""Thousands of renderings into a folder: whole batches, lists of what is there, the same bytes after any interruption.
 
-A batch is what gives the same bits, so a batch is rendered again as a whole if one of its pictures is missing. Every
-file is written under a temporary name and renamed: a picture that is there is a whole one.
+A batch is what gives the same bits, so a batch is rendered again as a whole if one of its pictures is missing, damaged,
+or was made in another batch. The folder can grow: other objectives may join it later, under other names.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import itertools
-import json
 import os
 import platform
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from interp import image
+from interp import image, runs
 from interp.digest import digest
-from interp.errors import BadInputError, DamagedFileError, UnwritableError
+from interp.errors import BadInputError, DamagedFileError
 from interp.featurevis.ascent import Stage
 from interp.featurevis.compute import PLAIN, Compute
 from interp.featurevis.objectives import Objective
@@ -30,120 +29,123 @@ from interp.featurevis.parameterizations import Size
 from interp.featurevis.rendering import BATCH, RATE, Rendering, as_stages, render_many
 from interp.featurevis.transforms import STANDARD, Transform
 from interp.fingerprint import fingerprint
+from interp.runs import Share
 
 FORMATS = ("png", "webp")
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which batches one process renders: those whose number leaves the remainder `index` when divided by `count`."""
-
-    index: int = 0
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.index < self.count:
-            raise BadInputError(
-                f"A share INDEX/COUNT needs 0 <= INDEX < COUNT; got {self.index}/{self.count}."
-            )
-
-    @property
-    def manifest(self) -> str:
-        """The name of the manifest; each share keeps its own, so that none waits for another."""
-        return "manifest.json" if self.count == 1 else f"manifest-{self.index}-of-{self.count}.json"
+Entry = dict[str, Any]
 
 
 @dataclass
 class Folder:
-    """A folder of renderings and its manifest, {"settings": ..., "images": {name: {"file", "score", "problem"}}}.
+    """A folder of renderings: run.json says what made them, a manifest of each share which there are.
+
+    A manifest is {"images": {name: {"file", "score", "problem", and hashes of file, objective and batch}}}.
 
     Attributes:
         path: the folder.
-        settings: everything that the pictures depend on, as JSON has it.
+        settings: everything that the pictures depend on, besides objective and batch, as JSON has it.
         share: whose manifest this is.
         suffix: "png" or "webp" (lossless).
-        images: what is finished.
+        images: what is finished of what was asked for, {name: entry}.
     """
 
     path: Path
     settings: Mapping[str, Any]
-    share: Share = field(default_factory=Share)
+    share: Share = runs.ALL
     suffix: str = "png"
-    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    images: dict[str, Entry] = field(default_factory=dict)
+    _found: dict[str, Entry] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.suffix not in FORMATS:
             raise BadInputError(f"Pictures are written as {' or '.join(FORMATS)}, not as {self.suffix!r}.")
 
-    def open(self) -> None:
+    def open(self, objectives: Sequence[Objective] = ()) -> None:
         """Make the folder, or take up what an earlier run left.
 
         Raises:
-            BadInputError: the folder belongs to another run, or holds other files.
-            DamagedFileError: its manifest cannot be read.
+            BadInputError: the folder belongs to another run, holds other files, or has pictures of other objectives
+                under the names of these.
+            DamagedFileError: a manifest cannot be read.
             UnwritableError: it cannot be written to.
         """
-        with _writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        self._check_others()
-        with _writing(self.path):
-            image.remove_leftovers(self.path)
-        found = self.path / self.share.manifest
-        if found.is_file():
-            self.images = _read(found)["images"]
-        self._write_manifest()
+        runs.claim(self.path, self.settings)
+        for manifest in sorted(self.path.glob("manifest*.json")):
+            self._found |= _read(manifest)
+        for one in objectives:
+            self._check_name(one)
 
-    def has(self, objectives: Iterable[Objective]) -> bool:
-        """Tell whether the pictures of all these are finished."""
-        return all(one.name in self.images and self._file(one.name).is_file() for one in objectives)
+    def take(self, batch: Sequence[Objective]) -> bool:
+        """Tell whether the pictures of a batch are finished, and count them among the images if so."""
+        entries = {one.name: self._found.get(one.name, {}) for one in batch}
+        whole = digest_of_batch(batch)
+        if not all(each.get("batch") == whole and self._is_whole(each) for each in entries.values()):
+            return False
+        self.images |= entries
+        return True
 
-    def add(self, renderings: Iterable[Rendering]) -> None:
+    def add(self, batch: Sequence[Objective], renderings: Iterable[Rendering]) -> None:
         """Write the pictures of one batch, and then that they are there."""
-        with _writing(self.path):
-            for one in renderings:
-                _write_picture(one, self._file(one.name))
-                self.images[one.name] = {
-                    "file": self._file(one.name).name,
-                    "score": round(float(one.score), 6),
-                    "problem": one.problems[0],
-                }
-        self._write_manifest()
+        whole = digest_of_batch(batch)
+        for one, rendering in zip(batch, renderings, strict=True):
+            file = f"{file_stem(one.name)}.{self.suffix}"
+            self.images[one.name] = {
+                "file": file,
+                "score": round(float(rendering.score), 6),
+                "problem": rendering.problems[0],
+                "sha256": _write_picture(rendering, self.path / file),
+                "objective": digest(one),
+                "batch": whole,
+            }
+        self.note()
 
-    def _file(self, name: str) -> Path:
-        return self.path / f"{file_stem(name)}.{self.suffix}"
+    def note(self) -> None:
+        """Write the manifest: what it listed, and what is finished now."""
+        path = self.path / self.share.manifest
+        listed = {**(_read(path) if path.exists() else {}), **self.images}
+        runs.write_json(path, {"images": dict(sorted(listed.items()))})
 
-    def _check_others(self) -> None:
-        manifests = sorted(self.path.glob("manifest*.json"))
-        if not manifests and any(not name.startswith(".") for name in os.listdir(self.path)):
-            raise BadInputError(f"{str(self.path)!r} holds other files. Choose a new or an empty folder.")
-        for manifest in manifests:
-            theirs = _read(manifest)["settings"]
-            ours = json.loads(json.dumps(self.settings))
-            different = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
-            if different:
-                raise BadInputError(
-                    f"{str(self.path)!r} belongs to another run: {_difference(theirs, ours, different[0])}. "
-                    "Choose another folder, or the same settings."
-                )
+    def _is_whole(self, entry: Entry) -> bool:
+        file = self.path / str(entry["file"])
+        return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == entry["sha256"]
 
-    def _write_manifest(self) -> None:
-        content = {"settings": self.settings, "images": dict(sorted(self.images.items()))}
-        with _writing(self.path), image.replacing(self.path / self.share.manifest) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    def _check_name(self, objective: Objective) -> None:
+        entry, stem = self._found.get(objective.name), file_stem(objective.name)
+        if entry is not None and entry["objective"] != digest(objective):
+            raise BadInputError(
+                f"{str(self.path)!r} holds a picture of another objective that is also called {objective.name!r}. Give "
+                "this one another name, or choose another folder."
+            )
+        for name, other in self._found.items():
+            if name != objective.name and str(other["file"]).lower() == f"{stem}.{self.suffix}".lower():
+                raise BadInputError(_same_file(objective.name, name, stem))
 
 
-def settings_of(model: nn.Module, objectives: Sequence[Objective], **options: Any) -> dict[str, Any]:
-    """Return all that the pictures depend on: network, code, objectives, options, and what computes."""
+def digest_of_batch(objectives: Sequence[Objective]) -> str:
+    """Return the hash of the objectives of a batch, in their order."""
+    return digest([digest(one) for one in objectives])
+
+
+def settings_of(model: nn.Module, **options: Any) -> dict[str, Any]:
+    """Return all that pictures depend on besides their objective and batch: network, code, options, what computes."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     return {
         "network": digest(model),
         "code": fingerprint("import interp.featurevis.rendering"),
-        "objectives": [one.name for one in objectives],
-        **{key: repr(value) for key, value in sorted(options.items())},
+        **{key: _told(value) for key, value in sorted(options.items())},
         "torch": torch.__version__,
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
-        "device": platform.machine() if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type} {platform.machine()}",
     }
+
+
+def _told(value: object) -> object:
+    """Return a value as JSON has it; what is more than a number or a text, as it prints and by its content."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return f"{re.sub(' at 0x[0-9a-fA-F]+', '', repr(value))} {digest(value)[:12]}"
 
 
 def file_stem(name: str) -> str:
@@ -152,45 +154,23 @@ def file_stem(name: str) -> str:
     >>> file_stem("blocks.3.2:7"), file_stem("-blocks.3.2:7")
     ('blocks.3.2_7', 'minus_blocks.3.2_7')
     """
-    return re.sub(r"[^A-Za-z0-9._]+", "_", re.sub("^-", "minus_", name))
+    stem = re.sub(r"[^A-Za-z0-9._]+", "_", re.sub("^-", "minus_", name))
+    return stem if len(stem) <= runs.LONGEST_STEM else f"{stem[: runs.LONGEST_STEM]}_{digest(name)[:8]}"
 
 
-def _write_picture(rendering: Rendering, path: Path) -> None:
-    with image.replacing(path) as temporary:
-        picture = image.to_pil(rendering.images)
-        picture.save(temporary, format=path.suffix[1:], lossless=True)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+def _write_picture(rendering: Rendering, path: Path) -> str:
+    """Write a picture and return the hash of its file."""
+    with runs.writing(path), runs.replacing(path) as temporary:
+        image.to_pil(rendering.images).save(temporary, format=path.suffix[1:], lossless=True)
+        runs.sync(temporary)
+        return hashlib.sha256(temporary.read_bytes()).hexdigest()
 
 
-def _read(manifest: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        return {"settings": dict(content["settings"]), "images": dict(content["images"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedFileError(
-            f"{str(manifest)!r} is not a manifest of renderings. Choose another folder."
-        ) from error
-
-
-def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any], key: str) -> str:
-    there, here = (str(settings.get(key)) for settings in (theirs, ours))
-    return f"{key} is {_short(there)} there and {_short(here)} here"
-
-
-def _short(text: str) -> str:
-    return text if len(text) < 60 else f"{text[:40]}...{text[-12:]}"
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UnwritableError(
-            f"Cannot write to {str(path)!r}: {error.strerror or error}. What is finished is kept; make room or choose "
-            "another folder, and run the same command again to go on."
-        ) from error
+def _read(manifest: Path) -> dict[str, Entry]:
+    found = runs.read_json(manifest).get("images")
+    if not isinstance(found, dict):
+        raise DamagedFileError(f"{str(manifest)!r} is not a manifest of renderings. Choose another folder.")
+    return found
 
 
 def render_folder(
@@ -205,35 +185,38 @@ def render_folder(
     seed: int = 0,
     batch: int = BATCH,
     suffix: str = "png",
-    share: Share | None = None,
+    share: Share | tuple[int, int] = runs.ALL,
     compute: Compute = PLAIN,
     progress: bool = False,
 ) -> Folder:
     """Render each objective into its own file, with a manifest; run again after an interruption to go on.
 
-    However often it was interrupted, the files end up with the same bytes.
+    However often it was interrupted, the files end up with the same bytes. A later call with the same settings may add
+    objectives; those at the end that then share their batch with new ones are rendered again.
 
     Args:
         model, objectives, transforms, steps, size, rate, seed, batch, compute: as for `render_many`.
         folder: new, empty, or of the same run.
         suffix: "png", or "webp" (lossless).
-        share: which part of the batches to render here, when several processes share the work.
+        share: (index, count), which part of the batches to render here, when several processes share the work.
         progress: whether to show a bar.
 
     Raises:
-        BadInputError: two objectives have the same file name, or the folder belongs to another run.
+        BadInputError: two objectives have the same file name, or the folder belongs to another run, or holds a picture
+            of another objective of the same name.
+        DamagedFileError: what says whose the folder is, or a manifest, was changed.
         UnwritableError: the folder is full or read-only; what is finished is kept.
     """
-    share = share or Share()
+    if batch < 1:
+        raise BadInputError(f"A batch needs at least one image; got {batch}.")
     _check_stems(objectives)
     stages = as_stages(None, steps, size)
     options = {"transforms": tuple(transforms), "stages": stages, "rate": rate, "seed": seed, "batch": batch}
-    options["compute"] = compute
-    settings = settings_of(model, objectives, suffix=suffix, **options)
-    out = Folder(Path(folder), settings, share, suffix)
-    out.open()
+    settings = settings_of(model, suffix=suffix, compute=compute, **options)
+    out = Folder(Path(folder), settings, Share(*share), suffix)
+    out.open(objectives)
     batches = [objectives[start : start + batch] for start in range(0, len(objectives), batch)]
-    missing = [part for part in batches[share.index :: share.count] if not out.has(part)]
+    missing = [part for part in out.share.of(batches) if not out.take(part)]
     # Only the last batch of all can be a short one, so these are the same batches as in an undisturbed run.
     renderings = render_many(
         model,
@@ -247,12 +230,23 @@ def render_folder(
         progress=progress,
     )
     for part in missing:
-        out.add(itertools.islice(renderings, len(part)))
+        out.add(part, itertools.islice(renderings, len(part)))
+    out.note()
     return out
 
 
 def _check_stems(objectives: Sequence[Objective]) -> None:
-    stems = [file_stem(one.name) for one in objectives]
-    if len(set(stems)) < len(stems):
-        twice = next(stem for stem in stems if stems.count(stem) > 1)
-        raise BadInputError(f"Two objectives would have the file name {twice!r}. Give them different names.")
+    """Refuse names that are the same file, also where a file system does not tell capitals from small letters."""
+    names: dict[str, str] = {}
+    for one in objectives:
+        stem = file_stem(one.name)
+        if stem.lower() in names:
+            raise BadInputError(_same_file(names[stem.lower()], one.name, stem))
+        names[stem.lower()] = one.name
+
+
+def _same_file(one: str, other: str, stem: str) -> str:
+    return (
+        f"Two objectives, {one!r} and {other!r}, would have the file name {stem!r}, on some disks at least. Give them "
+        "different names, or each a folder."
+    )

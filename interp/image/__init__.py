@@ -15,7 +15,7 @@ from interp.image.tensors import (
     target_size,
     to_numpy,
 )
-from interp.image.writing import remove_leftovers, replacing, save, to_pil
+from interp.image.writing import save, to_pil
 
 __all__ = [
     "MAX_PIXELS",
@@ -28,8 +28,6 @@ __all__ = [
     "from_numpy",
     "from_pil",
     "load",
-    "remove_leftovers",
-    "replacing",
     "resize",
     "save",
     "target_size",

@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 from PIL import Image as PILImage
 
+from interp import templates
 from interp.errors import BadInputError
 from interp.interactive.pictures import uri
 
@@ -61,4 +61,4 @@ def words(alt: str) -> str:
 
 @lru_cache
 def _template(name: str) -> str:
-    return files("interp").joinpath("templates", name).read_text(encoding="utf-8")
+    return templates.read(name).decode()

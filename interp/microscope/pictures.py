@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from interp import featurevis as fv
-from interp import folding, hooks, image
-from interp.spectrum import Entry, Source, Spectrum, files
+from interp import folding, hooks, image, runs
+from interp.spectrum import Entry, Source, Spectrum
 from interp.spectrum.patches import Field, receptive_field, window
 
 SHEET, ACROSS = (
@@ -95,8 +94,8 @@ def show(
             if not (record.exists() and all(target.exists() for target in targets)):
                 entries = zip(source.find(part), targets, strict=True)
                 found = [_one(look, entry, needed[entry.id], target, side) for entry, target in entries]
-                files.write(record, json.dumps(found).encode())
-            for id_, entry in zip(part, json.loads(record.read_bytes()), strict=True):
+                runs.write_json(record, {"images": found})
+            for id_, entry in zip(part, runs.read_json(record)["images"], strict=True):
                 labels.append(entry["label"])
                 windows |= {(*key, id_): tuple(place) for *key, place in entry["windows"]}
             bar.update(len(part))
@@ -107,7 +106,7 @@ def _one(look: _Look, entry: Entry, units: Sequence[Key], target: Path, side: in
     """Write one image, and return its label and the patches of the units that show it."""
     picture = entry.load()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with image.replacing(target) as temporary:
+    with runs.replacing(target) as temporary:
         small = image.to_pil(image.center_crop(picture, side))
         small.save(temporary, format="WEBP", quality=QUALITY, method=6)
     windows = [[*key, place] for key, place in look.windows(picture, units)]
@@ -190,7 +189,7 @@ def write_sheet(pictures: Sequence[np.ndarray], path: Path) -> None:
     for place, picture in enumerate(pictures):
         top, left = (each * side for each in divmod(place, columns))
         sheet[top : top + side, left : left + side] = picture
-    with image.replacing(path) as temporary:
+    with runs.replacing(path) as temporary:
         PILImage.fromarray(sheet).save(temporary, format="WEBP", quality=QUALITY, method=6)
 
 

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from interp import runs
 from interp.microscope.pictures import Shown
 from interp.spectrum import Band, Spectrum, Unit
 from interp.spectrum.patches import Field
@@ -23,11 +24,6 @@ from interp.spectrum.patches import Field
 BINS = 64
 MOST = 9  # images in a column
 Tables = Mapping[str, Mapping[tuple[str, int], list[tuple[str, int, float]]]]
-
-
-def slug(layer: str) -> str:
-    """Return a file name for a layer: names of modules are nearly free, so everything else becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", layer)
 
 
 def index(
@@ -69,7 +65,7 @@ def about_layer(
     return {
         **called,
         "name": layer,
-        "slug": slug(layer),
+        "slug": runs.file_stem(layer),
         "channels": channels,
         "grid": list(field.grid) if field else None,
         "field": max(field.size) if field else None,

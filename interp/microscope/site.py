@@ -6,23 +6,21 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from interp import image
+from interp import runs, templates
 from interp.errors import BadInputError
 from interp.microscope import neighbors, pictures, records
-from interp.spectrum import Engine, Job, Source, Spectrum, files, here, run
+from interp.spectrum import Engine, Job, Source, Spectrum, here, run
 
 NEIGHBORS = 6
 PAGE = {"microscope.html": "index.html"} | {
     name: name for name in ("microscope.css", "microscope.js", "microscope-parts.js")
 }
-MANIFEST = "microscope.json"
 Optimized = Callable[[str, int], Sequence[np.ndarray]]
 
 
@@ -85,7 +83,7 @@ def build(
     work = site.with_name(f"{site.name}-work")
     device = next((str(tensor.device) for tensor in model.parameters()), "cpu")
     job = Job(model, names, source, pool=pool, k=k, sample=sample, batch=batch, device=device)
-    _claim(site, {**job.settings, "side": side, "steps": steps})
+    runs.claim(site, {**job.settings, "side": side, "steps": steps})
     spectrum = run(job, work / "spectrum", engine=engine, progress=progress)
     shown = pictures.show(
         model, spectrum, source, site / "thumbnails", work / f"images-{side}", side=side, progress=progress
@@ -101,36 +99,7 @@ def build(
 def write_page(site: Path) -> None:
     """Write the page itself, which is the same for every network."""
     for name, target in PAGE.items():
-        files.write(site / target, (resources.files("interp") / "templates" / name).read_bytes())
-
-
-def _claim(site: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder and write into it which run it belongs to, or check that it belongs to this one."""
-    manifest = site / MANIFEST
-    content = json.dumps(settings, indent=1, sort_keys=True).encode() + b"\n"
-    try:
-        site.mkdir(parents=True, exist_ok=True)
-        others = [name for name in os.listdir(site) if not name.endswith(".part")]
-    except OSError as error:
-        raise files.unwritable(site, error) from error
-    if manifest.exists() and manifest.read_bytes() != content:
-        raise BadInputError(
-            f"{str(site)!r} belongs to another run: {_differing(manifest, settings)}. Choose another folder."
-        )
-    if others and not manifest.exists():
-        raise BadInputError(f"{str(site)!r} holds other files. Choose a new or an empty folder.")
-    files.write(manifest, content)
-    for folder in [site, *(path for path in site.rglob("*") if path.is_dir())]:
-        image.remove_leftovers(folder)  # of a run that was killed while it wrote
-
-
-def _differing(manifest: Path, settings: Mapping[str, Any]) -> str:
-    try:
-        other = dict(json.loads(manifest.read_bytes()))
-    except ValueError:
-        return f"{manifest.name} cannot be read"
-    names = sorted(name for name in {*other, *settings} if other.get(name) != settings.get(name))
-    return "; ".join(f"{name} is {other.get(name)!r} there, {settings.get(name)!r} here" for name in names)
+        runs.write(site / target, templates.read(name))
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -140,7 +109,7 @@ def _differing(manifest: Path, settings: Mapping[str, Any]) -> str:
 def _optimize(render: Optimized, spectrum: Spectrum, site: Path) -> None:
     for (layer, units), sign in itertools.product(spectrum.layers.items(), (1, -1)):
         found = render(layer, sign)
-        names = pictures.sheets(records.slug(layer), sign, len(units))
+        names = pictures.sheets(runs.file_stem(layer), sign, len(units))
         pictures.write_sheets(found, names, site / "optimized")
 
 
@@ -148,7 +117,7 @@ def _renderer(model: nn.Module, spectrum: Spectrum, work: Path, steps: int, prog
     """Return a function that renders all channels of a layer, and keeps what is finished."""
 
     def render(layer: str, sign: int) -> Sequence[np.ndarray]:
-        folder = work / f"optimized-{records.slug(layer)}-{'plus' if sign > 0 else 'minus'}"
+        folder = work / f"optimized-{runs.file_stem(layer)}-{'plus' if sign > 0 else 'minus'}"
         channels = len(spectrum.layers[layer])
         return pictures.rendered(model, layer, channels, sign, folder, steps=steps, progress=progress)
 
@@ -168,7 +137,7 @@ def _write_data(
     tables = _neighbors(model, spectrum, size)
     for layer in spectrum.layers:
         _write(
-            site / "data" / f"{records.slug(layer)}.js",
+            site / "data" / f"{runs.file_stem(layer)}.js",
             "layer",
             records.layer(spectrum, layer, shown, tables),
         )
@@ -196,6 +165,7 @@ def _neighbors(model: nn.Module, spectrum: Spectrum, size: int) -> records.Table
 
 def _write(path: Path, kind: str, content: Mapping[str, Any]) -> None:
     """Write data as a call: a page that is opened from a folder may load scripts, but no JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with runs.writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    files.write(path, f"microscope.{kind}({text});\n".encode())
+    runs.write(path, f"microscope.{kind}({text});\n".encode(errors="replace"))

@@ -20,7 +20,7 @@ from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import text_to_path
 
 from interp.errors import BadInputError
-from interp.image import replacing
+from interp.runs import replacing
 
 TEXT_WIDTH = 704  # the text column of a page
 PAGE_WIDTH = 984  # what a wide figure may take

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from interp.spectrum import files
+from interp import runs
 from interp.spectrum.state import Spectrum
 
 
@@ -66,8 +66,5 @@ class JsonLines:
         self._add({"finished": True, "images": spectrum.images if spectrum else 0})
 
     def _add(self, line: dict[str, Any]) -> None:
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise files.unwritable(self.path, error) from error
+        with runs.writing(self.path), open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -15,15 +15,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import image
+from interp import runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
 from interp.spectrum.sources import Source, batches, check_positive
 from interp.spectrum.state import Spectrum, merge
 from interp.spectrum.tracking import Tally, scorer
-
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -76,15 +74,23 @@ class Job:
     @cached_property
     def key(self) -> str:
         """Return the hash of the settings that names the files."""
-        return digest(self.settings)[:24]
+        return _key(self.settings)
 
     def file(self, folder: Path, shard: int) -> Path:
         """Return where the result of a shard lies."""
-        return folder / f"{self.key}-{shard:06d}.spectrum"
+        return _file(folder, self.key, shard)
 
     def unfinished(self, folder: Path) -> list[int]:
         """Return the shards without a result."""
         return [shard for shard in range(self.source.shards) if not self.file(folder, shard).exists()]
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    return digest(sorted(settings.items()))[:24]
+
+
+def _file(folder: Path, key: str, shard: int) -> Path:
+    return folder / f"{key}-{shard:06d}.spectrum"
 
 
 Engine = Callable[[Job, Path, Sequence[int]], Iterator[int]]
@@ -101,7 +107,9 @@ def here(job: Job, folder: Path, shards: Sequence[int]) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False) -> Spectrum:
+def run(
+    job: Job, folder: str | os.PathLike[str], *, engine: Engine = here, progress: bool = False
+) -> Spectrum:
     """Compute the shards that have no result yet, and return the spectrum of all.
 
     Args:
@@ -126,7 +134,12 @@ def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False
 
 
 def compute(
-    job: Job, folder: Path, *, share: tuple[int, int] = (0, 1), engine: Engine = here, progress: bool = False
+    job: Job,
+    folder: str | os.PathLike[str],
+    *,
+    share: runs.Share | tuple[int, int] = runs.ALL,
+    engine: Engine = here,
+    progress: bool = False,
 ) -> None:
     """Compute the shards that have no result yet, or this machine's share of them.
 
@@ -141,11 +154,8 @@ def compute(
         BadInputError: the share is none, or the folder belongs to another job.
         UnwritableError: the folder cannot be written; what is finished stays.
     """
-    index, count = share
-    if not 0 <= index < count:
-        raise BadInputError(f"A share (index, count) needs 0 <= index < count; got {share}.")
+    mine, folder = runs.Share(*share).of(range(job.source.shards)), Path(folder)
     prepare(job, folder)
-    mine = range(index, job.source.shards, count)
     todo = sorted({*mine} & {*job.unfinished(folder)})
     with tqdm(total=len(mine), initial=len(mine) - len(todo), unit=" shards", disable=not progress) as bar:
         start, images = time.monotonic(), 0
@@ -156,44 +166,46 @@ def compute(
 
 
 def prepare(job: Job, folder: Path) -> None:
-    """Make the folder and its manifest, or check that the manifest is this job's."""
+    """Make the folder this job's, or check that it is."""
     if not job.source.shards:
         raise BadInputError("The source holds no image. Check what it was made of.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        image.remove_leftovers(folder)
-    except OSError as error:
-        raise files.unwritable(folder, error) from error
-    path = folder / MANIFEST
-    if path.exists():
-        _check_manifest(job.settings, _manifest(folder)["settings"], path)
-    else:
-        files.write(path, json.dumps({"key": job.key, "settings": job.settings}, indent=1).encode())
+    runs.claim(folder, job.settings)
 
 
-def gather(folder: Path, *, partial: bool = False) -> Spectrum:
+def gather(folder: str | os.PathLike[str], *, partial: bool = False) -> Spectrum:
     """Return the spectrum of all shards of a folder.
 
     Args:
         folder: what `run` was given.
         partial: take what is finished; otherwise missing shards are an error.
     """
-    manifest = _manifest(folder)
-    paths = [
-        folder / f"{manifest['key']}-{shard:06d}.spectrum" for shard in range(manifest["settings"]["shards"])
-    ]
-    finished = [path for path in paths if path.exists()]
-    if not finished or (len(finished) < len(paths) and not partial):
+    folder = Path(folder)
+    settings = runs.claimed(folder)
+    if "shards" not in settings:
+        raise BadInputError(f"{str(folder)!r} holds no spectrum, but another kind of run.")
+    key, shards = _key(settings), range(settings["shards"])
+    finished = [shard for shard in shards if _file(folder, key, shard).exists()]
+    if not finished or (len(finished) < len(shards) and not partial):
         raise BadInputError(
-            f"{len(paths) - len(finished)} of the {len(paths)} shards in {str(folder)!r} are missing. Start the run "
+            f"{len(shards) - len(finished)} of the {len(shards)} shards in {str(folder)!r} are missing. Start the run "
             "again: it computes only these."
         )
-    return reduce(lambda one, other: merge([one, other]), map(files.load, finished))
+    parts = (_read(_file(folder, key, shard), {"key": key, "shard": shard}) for shard in finished)
+    return reduce(lambda one, other: merge([one, other]), parts)
+
+
+def _read(path: Path, about: Mapping[str, Any]) -> Spectrum:
+    found, theirs = files.read(path)
+    if theirs != about:
+        raise DamagedFileError(
+            f"{str(path)!r} says that it is {theirs}: it was renamed or copied. Delete it; the run makes it again."
+        )
+    return found
 
 
 def worker(job: Job, folder: Path) -> Callable[[int], int]:
     """Return a function that computes one shard and writes its file; it prepares the network once."""
-    image.remove_leftovers(folder)  # of a process whose place this one takes
+    runs.remove_leftovers(folder)  # of a process whose place this one takes
     model = copy.deepcopy(job.model).to(job.device)  # what was passed in stays where it is
     score = scorer(model, job.layers, pool=job.pool, fold=job.fold)
 
@@ -215,27 +227,3 @@ def _computed(job: Job, shard: int, score: Callable[[Tensor], dict[str, Tensor]]
     for batch in batches(job.source.entries(shard), size=job.batch, workers=job.decoders):
         tally.add(batch, score)
     return tally.counted()
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-        found["key"], found["settings"]["shards"]
-    except FileNotFoundError as error:
-        raise BadInputError(f"{str(folder)!r} holds no run: {MANIFEST} is missing.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedFileError(
-            f"{str(path)!r} is damaged: {error}. Delete it and start the run again."
-        ) from error
-    return found
-
-
-def _check_manifest(own: Mapping[str, Any], other: Mapping[str, Any], path: Path) -> None:
-    names: Iterable[str] = {*own, *other}
-    differing = sorted(name for name in names if own.get(name) != other.get(name))
-    if differing:
-        details = "; ".join(
-            f"{name}: {other.get(name)!r} there, {own.get(name)!r} here" for name in differing
-        )
-        raise BadInputError(f"{str(path)!r} belongs to another run ({details}). Choose another folder.")
