@@ -74,16 +74,16 @@ class _Bends(TorchFunctionMode):
         self.functions = {function: place for some in functions for function, place in some.items()}
 
     def enter(
-        self, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if threading.get_ident() != self.thread:
             return None
         outer: list[Tensor] = []
         self.inside.append(outer)
         if args:
-            return (self._bent(args[0], outer), *args[1:]), kwargs
-        first = next(iter(kwargs), "input")
-        return args, {**kwargs, first: self._bent(kwargs[first], outer)}
+            return (self._bent(args[0], outer), *args[1:]), kwargs or {}
+        name, inner = next(iter((kwargs or {}).items()))
+        return args, {**(kwargs or {}), name: self._bent(inner, outer)}
 
     def leave(self, _layer: nn.Module, _inputs: Any, output: Any) -> None:
         if threading.get_ident() == self.thread:

@@ -129,20 +129,22 @@ class _Listener:
                 stack.callback(layer.register_forward_hook(hook, with_kwargs=True).remove)
             yield
 
-    def _enter(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    # Between two of torch's steps a hook is there, but not yet known to take keywords; another thread may come by then.
+    def _enter(
+        self, _model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
+    ) -> None:
         if self.mine():
-            pictures = (value for value in (*args, *kwargs.values()) if _is_picture(value))
+            pictures = (value for value in (*args, *(kwargs or {}).values()) if _is_picture(value))
             images = next(pictures, None)
             self.size = None if images is None else (images.shape[2], images.shape[3])
             self.layouts = known_layouts(self.model, self.layers, images)
             self.begin()
 
-    def _leave(
-        self, name: str, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> Tensor | None:
-        return (
-            self.hear(name, (*args, *kwargs.values()), single_tensor(name, output)) if self.mine() else None
-        )
+    def _leave(self, name: str, _layer: nn.Module, args: tuple[Any, ...], *rest: Any) -> Tensor | None:
+        if not self.mine():
+            return None
+        kwargs, output = rest
+        return self.hear(name, (*args, *kwargs.values()), single_tensor(name, output))
 
     def mine(self) -> bool:
         """Return whether this is our thread, and no pass that only asks for layouts."""
