@@ -59,6 +59,7 @@ def copied(model: nn.Module) -> nn.Module:
     Raises:
         BadInputError: a layer cannot be copied.
     """
+    # Tensors made in inference mode could never have gradients.
     with torch.inference_mode(False), _WithoutGraphs():
         try:
             return copy.deepcopy(model)

@@ -192,6 +192,8 @@ def _moves(answer: Tensor, axes: Grid) -> float:
 
 def _move(answer: Tensor, mixed: int, axis: int) -> float:
     # A mixed image differs from A in its second half only, from B in its first half only.
+    if answer.shape[axis] == 1:
+        return math.inf  # it cannot move, and does not speak against it
     late, early = (_middle(answer[mixed] - answer[whole], axis - 1) for whole in (0, 1))
     return late - early if math.isfinite(late - early) else 0.0
 
@@ -199,7 +201,7 @@ def _move(answer: Tensor, mixed: int, axis: int) -> float:
 def _middle(change: Tensor, axis: int) -> float:
     """Return the middle of the change along an axis, from 0 to 1; NaN where nothing changes."""
     along = change.float().square().transpose(0, axis).flatten(1).sum(dim=1).cpu()
-    return float((along * torch.linspace(0, 1, len(along))).sum() / along.sum()) if len(along) > 1 else 0.5
+    return float((along * torch.linspace(0, 1, len(along))).sum() / along.sum())
 
 
 def _grid(layout: Layout, shape: tuple[int, ...]) -> Grid:

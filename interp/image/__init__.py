@@ -8,6 +8,7 @@ from interp.image.reading import Source, from_pil, load
 from interp.image.tensors import (
     MAX_PIXELS,
     Size,
+    blur,
     center_crop,
     check,
     from_numpy,
@@ -23,6 +24,7 @@ __all__ = [
     "Normalized",
     "Size",
     "Source",
+    "blur",
     "center_crop",
     "check",
     "device_of",
