@@ -6,6 +6,7 @@ gamma (W x + b - mean) / s + beta = (gamma / s W) x + gamma / s (b - mean) + bet
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from interp import hooks
-from interp.errors import BadInputError
+from interp.errors import BadInputError, UnknownNameError
 
 TOLERANCE = 1e-3  # of the largest output: more than rounding, far less than a wrong pair
 SIDES = (64, 224)  # of the images that are sent through: a small one, and the one that fixed sizes mostly are
@@ -40,11 +41,18 @@ def fold(model: nn.Module, *, keep: Collection[str] = (), probe: int | None = No
         BadInputError: the network cannot be copied; the message names the attribute.
     """
     plain = copied(model).float().eval().requires_grad_(False)
-    looked_at = [hooks.find_layer(plain, name) for name in keep if name in hooks.layer_names(plain)]
+    looked_at = list(_found(plain, keep))
     for conv, norm in _pairs(plain, SIDES if probe is None else (probe,)):
         if not any(_ends_between(layer, conv, norm) for layer in looked_at):
             _fold_pair(plain, conv, norm)
     return plain.to(memory_format=torch.channels_last)
+
+
+def _found(model: nn.Module, names: Collection[str]) -> Iterator[nn.Module]:
+    """Yield the layers of these names; a name of none, such as that of the output in an objective, is passed over."""
+    for name in names:
+        with contextlib.suppress(UnknownNameError):
+            yield hooks.find_layer(model, name)
 
 
 # ------------------------------------------------------------------------------------------------------------

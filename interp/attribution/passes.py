@@ -88,7 +88,10 @@ def layer_gradient(model: nn.Module, images: Tensor, target: Target, layer: str)
             maps = _maps(found, layer)
             gradients.append(differentiate(score, maps, f"the layer {layer!r}"))
             activations.append(maps.detach())
-    return single(torch.cat(activations)), single(torch.cat(gradients))
+    gradient = torch.cat(gradients)
+    if not bool(gradient.any()):
+        _explain_silent_tokens(model, images, layer)
+    return single(torch.cat(activations)), single(gradient)
 
 
 def _start_graph(layer: str, found: list[Tensor], output: Tensor) -> Tensor:
@@ -99,6 +102,15 @@ def _start_graph(layer: str, found: list[Tensor], output: Tensor) -> Tensor:
     found.append(output.detach().requires_grad_())
     torch.set_grad_enabled(True)
     return found[0].clone()  # an in-place operation behind the layer must not change what was found
+
+
+def _explain_silent_tokens(model: nn.Module, images: Tensor, layer: str) -> None:
+    layout = hooks.layout(model, layer, images)
+    if layout is not None and layout.kind == "tokens":
+        raise BadInputError(
+            f"The score does not depend on the tokens of {layer!r} that lie on the grid, only on those set aside (the "
+            "class token). Choose a layer that the class token reads from: the first norm of the last block."
+        )
 
 
 def each_pass(model: nn.Module, images: Tensor, target: Target) -> Iterator[tuple[Tensor, ScoreOf]]:

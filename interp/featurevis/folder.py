@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from interp import image
+from interp import hooks, image
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError, UnwritableError
 from interp.featurevis.ascent import Stage
@@ -134,7 +134,7 @@ class Folder:
 
 def settings_of(model: nn.Module, objectives: Sequence[Objective], **options: Any) -> dict[str, Any]:
     """Return all that the pictures depend on: network, code, objectives, options, and what computes."""
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = hooks.device_of(model)
     return {
         "network": digest(model),
         "code": fingerprint("import interp.featurevis.rendering"),

@@ -110,59 +110,50 @@ class Answers:
     Attributes:
         size: (height, width) of the images.
         grids: sizes of maps that were seen to follow the image.
-        aside: {tokens: (before, after)}, how many of so many tokens say the same whatever the image, when so many come
-            first, which is before they look at one another.
+        tokens: {number of tokens: their layout, if they lie on a grid}, told by the first layer that has so many. That
+            is before they look at one another: each follows its own part of the image, and those beside the grid none.
+        shapes: what was heard.
     """
 
     size: Grid
     grids: set[Grid] = field(default_factory=set)
-    aside: dict[int, tuple[int, int]] = field(default_factory=dict)
+    tokens: dict[int, Layout | None] = field(default_factory=dict)
     shapes: set[tuple[int, ...]] = field(default_factory=set)
 
     def hear(self, answer: Tensor) -> None:
-        """Take note of a layer's output."""
+        """Take note of a layer's output, in the order of the forward pass."""
         shape = tuple(answer.shape)
         if answer.shape[0] != 4 or shape in self.shapes:
             return
         self.shapes.add(shape)
-        if answer.ndim == 4:
-            found = _by_answer(answer)
-            if found is not None:
-                self.grids.add(_grid(found, shape))
-        if answer.ndim == 3 and shape[1] not in self.aside:
-            self.aside[shape[1]] = _constant_ends(answer[0], answer[1])
-            self.grids |= {layout.grid for layout in [self._tokens(answer)] if layout and layout.grid}
+        if answer.ndim == 3:
+            self.tokens.setdefault(shape[1], self._on_a_grid(answer))
+        found = _by_answer(answer) if answer.ndim == 4 else None
+        if found is not None:
+            self.grids.add(_grid(found, shape))
 
     def layout(self, answer: Tensor) -> Layout | None:
-        """Return the layout of a layer with this output; None where it cannot be told."""
+        """Return the layout of a layer with this output, which was heard; None where it cannot be told."""
         if answer.shape[0] != 4:
             return None
         if answer.ndim == 4:
             return _by_answer(answer) or self._by_shape(answer)
-        if answer.ndim != 3 or answer.shape[1] not in self.aside:
-            return None
-        return self._tokens(answer) or self._known_tokens(answer)
+        return self.tokens.get(answer.shape[1]) if answer.ndim == 3 else None
 
     def _by_shape(self, answer: Tensor) -> Layout | None:
         """Positions that all look at one another say nothing by moving; then a known grid has to be found."""
         found = by_shape(tuple(answer.shape), self.size)
         silent = not bool((answer[0] != answer[1]).any())
-        if found is None or silent or _grid(found, tuple(answer.shape)) in {(1, 1), *self.grids}:
+        if found is None or silent or _grid(found, tuple(answer.shape)) in self.grids:
             return found
         return None
 
-    def _tokens(self, answer: Tensor) -> Layout | None:
-        layout = self._shape_of_tokens(answer.shape[1])
-        return layout if layout is not None and _moves(layout.maps(answer), (2, 3)) >= MOVES else None
-
-    def _known_tokens(self, answer: Tensor) -> Layout | None:
-        layout = self._shape_of_tokens(answer.shape[1])
-        return layout if layout is not None and layout.grid in self.grids else None
-
-    def _shape_of_tokens(self, count: int) -> Layout | None:
-        before, after = self.aside[count]
-        grids = [grid for grid in _factors(count - before - after) if _follows(grid, self.size)]
-        return Layout("tokens", grids[0], before, after) if len(grids) == 1 else None
+    def _on_a_grid(self, answer: Tensor) -> Layout | None:
+        before, after = _constant_ends(answer[0], answer[1])
+        grids = [grid for grid in _factors(answer.shape[1] - before - after) if _follows(grid, self.size)]
+        found = Layout("tokens", grids[0], before, after) if len(grids) == 1 else None
+        # A single token cannot move at all.
+        return found if found and MOVES <= _moves(found.maps(answer), (2, 3)) < math.inf else None
 
 
 def by_shape(shape: tuple[int, ...], size: Grid | None) -> Layout | None:
