@@ -38,8 +38,9 @@ def fold(model: nn.Module, *, keep: Collection[str] = (), probe: int | None = No
             on it in whatever way, is not folded.
 
     Raises:
-        BadInputError: the network cannot be copied; the message names the attribute.
+        BadInputError: the network cannot be copied, or it is a TorchScript program.
     """
+    hooks.check_layers_can_be_heard(model)
     plain = copied(model).float().eval().requires_grad_(False)
     looked_at = list(_found(plain, keep))
     for conv, norm in _pairs(plain, SIDES if probe is None else (probe,)):

@@ -7,7 +7,14 @@ Whatever is switched on here is switched off again, also after an exception. Wha
 from interp.hooks.asking import Survey, layout, layouts, survey
 from interp.hooks.bending import gradient_rule
 from interp.hooks.holding import Layout
-from interp.hooks.names import evaluating, find_layer, full_name, layer_names, ready
+from interp.hooks.names import (
+    check_layers_can_be_heard,
+    evaluating,
+    find_layer,
+    full_name,
+    layer_names,
+    ready,
+)
 from interp.hooks.recording import activations, record, replacing, run, warn_of_repetition
 from interp.image import device_of, dtype_of
 
@@ -15,6 +22,7 @@ __all__ = [
     "Layout",
     "Survey",
     "activations",
+    "check_layers_can_be_heard",
     "device_of",
     "dtype_of",
     "evaluating",

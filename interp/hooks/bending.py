@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from interp.errors import BadInputError
-from interp.hooks.names import refuse_replicas, switched_off
+from interp.hooks.names import check_layers_can_be_heard, switched_off
 
 # Functions that do what a layer does, and whether they do it in place.
 FUNCTIONS: Mapping[type[nn.Module], Mapping[Any, bool]] = {
@@ -41,7 +41,7 @@ def gradient_rule(
     Raises:
         BadInputError: (at the end of the block) no layer of these types ran.
     """
-    refuse_replicas(model)
+    check_layers_can_be_heard(model)
     chosen = [layer for layer in model.modules() if isinstance(layer, types)]
     bends = _Bends(types, rule)
     with contextlib.ExitStack() as stack:

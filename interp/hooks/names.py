@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from interp import image
@@ -98,9 +99,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def refuse_replicas(model: nn.Module) -> None:
-    """Refuse a network that runs copies of itself in other threads, where no hook of ours is heard."""
+def check_layers_can_be_heard(model: nn.Module) -> None:
+    """Refuse networks in which no hook of ours is heard: copies in other threads, and compiled programs.
+
+    Raises:
+        BadInputError: the model is one of these.
+    """
     if isinstance(model, nn.DataParallel) and len(model.device_ids) > 1:
         raise BadInputError(
             "nn.DataParallel runs copies of the network. Give the network itself: model.module."
+        )
+    if isinstance(image.unwrapped(model), torch.jit.ScriptModule):
+        raise BadInputError(
+            "The network is a TorchScript program (torch.jit), whose layers cannot be looked into. Give the Python "
+            "module that it was made of; maps of the pixels, such as saliency, work with both."
         )

@@ -17,7 +17,7 @@ from interp import image
 from interp.errors import BadInputError
 from interp.hooks.asking import Stop, asking_now, known_layouts
 from interp.hooks.holding import FIRST, Layout, by_shape
-from interp.hooks.names import evaluating, find_layer, list_of_names, ready, refuse_replicas
+from interp.hooks.names import check_layers_can_be_heard, evaluating, find_layer, list_of_names, ready
 
 
 class _Recording(dict[str, Tensor]):
@@ -120,7 +120,7 @@ class _Listener:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        refuse_replicas(self.model)
+        check_layers_can_be_heard(self.model)
         with contextlib.ExitStack() as stack:
             stack.callback(self.model.register_forward_pre_hook(self._enter, with_kwargs=True).remove)
             for name in self.layers:
