@@ -166,7 +166,7 @@ def _objectives(model: nn.Module, options: argparse.Namespace) -> list[fv.Object
 
 
 def _channel_count(model: nn.Module, layer: str, size: int) -> int:
-    device = next(model.parameters()).device
+    device = hooks.device_of(model)
     shape = hooks.activations(model, torch.zeros(1, 3, size, size, device=device), layer).shape
     if len(shape) not in (2, 4):
         raise BadInputError(

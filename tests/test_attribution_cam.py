@@ -152,7 +152,8 @@ def test_a_layer_that_runs_twice_counts_at_its_first_run() -> None:
             hidden = self.act(pictures - 0.5)
             return self.act(hidden - 0.1).sum(dim=(2, 3))
 
-    activations, gradient = attribution.layer_gradient(Twice(), images(), 0, "act")
+    with pytest.warns(UserWarning, match="'act' runs more than once"):
+        activations, gradient = attribution.layer_gradient(Twice(), images(), 0, "act")
     torch.testing.assert_close(activations, (images() - 0.5).relu())
     torch.testing.assert_close(gradient[:, 0], (activations[:, 0] > 0.1).float())
     assert gradient[:, 1:].abs().max() == 0

@@ -356,7 +356,7 @@ def test_good_batches_pass_unchanged() -> None:
         (torch.zeros(3, 4, 4), r"images\[None\]"),
         (torch.zeros(1, 4, 4, 3), "permute"),
         (torch.zeros(1, 1, 4, 4), "expand"),
-        (torch.zeros(1, 2, 4, 4), "Check how"),
+        (torch.zeros(1, 2, 4, 4), "other channels needs a layer in front"),
         (torch.zeros(1, 4, 4, 4), "RGBA"),
         (torch.zeros(4, 4), "shape"),
         (torch.zeros(1, 1, 3, 4, 4), "shape"),

@@ -3,7 +3,7 @@
 Every method is a function of a model, images (N, 3, H, W) in [0, 1] and a target, and returns heat (N, H, W).
 """
 
-from interp.attribution.baselines import blur, fill
+from interp.attribution.baselines import fill
 from interp.attribution.cam import (
     cam_family,
     grad_cam,
@@ -28,6 +28,7 @@ from interp.attribution.path import PathIntegral, integrate, integrated_gradient
 from interp.attribution.sanity import Cascade, cascade, randomized
 from interp.attribution.targets import Target, select
 from interp.attribution.windows import occlusion
+from interp.image import blur
 
 __all__ = [
     "Cascade",

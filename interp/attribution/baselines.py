@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from interp import image
 from interp.errors import BadInputError
 
 Baseline = float | str | Tensor
@@ -33,24 +31,10 @@ def fill(images: Tensor, baseline: Baseline) -> Tensor:
             raise BadInputError(
                 f'The baseline {baseline!r} is unknown. Give a number in [0, 1], "blur" or a tensor.'
             )
-        return blur(images, BLUR * min(images.shape[-2:]))
+        return image.blur(images, BLUR * min(images.shape[-2:]))
     if not (isinstance(baseline, int | float) and 0 <= baseline <= 1):
         raise BadInputError(f"A baseline is a brightness in [0, 1], not {baseline!r}.")
     return torch.full_like(images, baseline)
-
-
-def blur(images: Tensor, deviation: float) -> Tensor:
-    """Return images (N, C, H, W) blurred by a Gaussian, its standard deviation given in pixels.
-
-    Beyond the edge the image goes on with its outermost pixels.
-    """
-    radius = max(1, math.ceil(3 * deviation))
-    distance = torch.arange(-radius, radius + 1).to(images)
-    kernel = torch.exp(-0.5 * (distance / max(deviation, 1e-3)) ** 2)
-    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
-    padded = F.pad(images, (radius, radius, radius, radius), mode="replicate")
-    rows = F.conv2d(padded, kernel[:, :, :, None], groups=images.shape[1])
-    return F.conv2d(rows, kernel[:, :, None, :], groups=images.shape[1])
 
 
 def _broadcast(baseline: Tensor, images: Tensor) -> Tensor:

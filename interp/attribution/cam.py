@@ -28,8 +28,11 @@ def grad_cam(model: nn.Module, images: Tensor, target: Target, layer: str) -> Te
         model: takes images in [0, 1], returns logits; it comes back as it was.
         images: (N, 3, H, W) in [0, 1].
         target: a class index or name, a list with one for each image, or a function of the logits.
-        layer: a name as `hooks.layer_names` lists them; its output is (N, C, h, w). Usually the last one before the
-            pooling, behind its activation: "act_head" in the default network.
+        layer: a name as `hooks.layer_names` lists them. Usually the last one before the pooling, behind its
+            activation: "act_head" in the default network. It may hold its channels last, or tokens on a grid; of a
+            vision transformer, whose score reads the class token alone, take the last block's first norm. A module
+            that runs several times, such as the one ReLU of torchvision's residual blocks, gives its first output;
+            for the last one name the block.
 
     Returns:
         Heat, (N, H, W), from 0 upwards, resized smoothly to the images, in units of the score.
@@ -37,8 +40,14 @@ def grad_cam(model: nn.Module, images: Tensor, target: Target, layer: str) -> Te
     Raises:
         UnknownNameError: there is no layer or class of that name; the message lists the closest.
         BadInputError: images, target or layer do not fit; the message says how to mend it.
+
+    Warns:
+        UserWarning: the layer runs more than once.
     """
-    return _cam(model, images, target, layer, grad_cam_sum)
+    activations, gradient = layer_gradient(model, image.check(images), target, layer)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    heat = (weights * activations).sum(dim=1).relu()
+    return like(heat, images)
 
 
 def grad_cam_plus_plus(model: nn.Module, images: Tensor, target: Target, layer: str) -> Tensor:
@@ -80,14 +89,12 @@ def cam_family(model: nn.Module, images: Tensor, target: Target, layer: str) -> 
 
     Arguments, results and errors are those of `grad_cam`.
     """
-    image.check(images)
-    activations, gradient = layer_gradient(model, images, target, layer)
+    activations, gradient = layer_gradient(model, image.check(images), target, layer)
     return {name: like(variant(activations, gradient).relu(), images) for name, variant in FAMILY.items()}
 
 
 def _cam(model: nn.Module, images: Tensor, target: Target, layer: str, variant: Variant) -> Tensor:
-    image.check(images)
-    activations, gradient = layer_gradient(model, images, target, layer)
+    activations, gradient = layer_gradient(model, image.check(images), target, layer)
     return like(variant(activations, gradient).relu(), images)
 
 
@@ -96,17 +103,16 @@ def _cam(model: nn.Module, images: Tensor, target: Target, layer: str, variant: 
 
 
 def grad_cam_sum(activations: Tensor, gradient: Tensor) -> Tensor:
-    """Return the sum over channels of A times the mean of G."""
+    """Return the sum over channels of A times the mean of G, as in `grad_cam`."""
     return _weighted(activations, gradient.mean(dim=(2, 3)))
 
 
 def grad_cam_plus_plus_sum(activations: Tensor, gradient: Tensor) -> Tensor:
     """Return the sum over channels of A times the sum of alpha relu(G)."""
-    squared = gradient.square()
     total = activations.sum(dim=(2, 3), keepdim=True)
     # Both sides of equation 19 are divided by G squared: the gradients are often too small to be cubed.
     share = 2 + total * gradient
-    alpha = (squared > 0) / share.where(share.abs() > TINY, TINY)
+    alpha = (gradient != 0) / share.where(share.abs() > TINY, TINY)
     return _weighted(activations, (alpha * gradient.relu()).sum(dim=(2, 3)))
 
 

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp import image
-from interp.attribution.baselines import blur
 
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
@@ -41,4 +40,4 @@ def edge_map(images: Tensor, *, smooth: float = 0.0) -> Tensor:
     across = torch.tensor(SOBEL).to(gray)
     kernels = torch.stack([across, across.T])[:, None]
     edges = F.conv2d(F.pad(gray, (1, 1, 1, 1), mode="replicate"), kernels).norm(dim=1, keepdim=True)
-    return (blur(edges, smooth) if smooth else edges)[:, 0]
+    return (image.blur(edges, smooth) if smooth else edges)[:, 0]

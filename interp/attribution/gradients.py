@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from interp import hooks, image
-from interp.attribution.passes import at_once, input_gradient
+from interp.attribution.passes import at_once, input_gradient, single
 from interp.attribution.targets import Single, Target, each
 from interp.errors import BadInputError
 
@@ -29,7 +29,7 @@ def saliency(model: nn.Module, images: Tensor, target: Target) -> Tensor:
         UnknownNameError: there is no class of that name.
     """
     _, gradient = input_gradient(model, image.check(images), target)
-    return _strength(gradient).to(images.device)
+    return _strength(gradient).to(images.device, torch.float32)
 
 
 def input_x_gradient(model: nn.Module, images: Tensor, target: Target) -> Tensor:
@@ -41,7 +41,7 @@ def input_x_gradient(model: nn.Module, images: Tensor, target: Target) -> Tensor
         Heat, (N, H, W), of both signs. Arguments and errors are those of `saliency`.
     """
     _, gradient = input_gradient(model, image.check(images), target)
-    return (gradient.to(images) * images.detach()).sum(dim=1)
+    return (gradient * images.detach().to(gradient)).sum(dim=1).to(images.device, torch.float32)
 
 
 def smooth_grad(
@@ -71,9 +71,9 @@ def smooth_grad(
     targets = each(target, len(image.check(images)))
     maps = [
         _smooth_gradient(model, one, single, samples, noise, seed)
-        for one, single in zip(images.detach(), targets, strict=True)
+        for one, single in zip(single(images.detach()), targets, strict=True)
     ]
-    return _strength(torch.stack(maps)).to(images.device)
+    return _strength(torch.stack(maps)).to(images.device, torch.float32)
 
 
 def _smooth_gradient(
@@ -84,7 +84,7 @@ def _smooth_gradient(
     total: Tensor | float = 0.0
     for start in range(0, samples, at_once(one)):
         count = min(at_once(one), samples - start)
-        drawn = [torch.randn(one.shape, generator=generator) for _ in range(count)]
+        drawn = [torch.randn(one.shape, generator=generator, dtype=torch.float32) for _ in range(count)]
         _, gradient = input_gradient(model, one + deviation * torch.stack(drawn).to(one), target)
         total = total + gradient.sum(dim=0)
     return torch.as_tensor(total / samples)
@@ -100,12 +100,12 @@ def guided_backprop(model: nn.Module, images: Tensor, target: Target) -> Tensor:
         Heat, (N, H, W), from 0 upwards. Arguments and errors are those of `saliency`.
 
     Raises:
-        BadInputError: the model has neither nn.ReLU nor nn.ReLU6 layers.
+        BadInputError: no ReLU runs in the model, neither as a layer nor as a function (F.relu, torch.relu, F.relu6).
     """
     image.check(images)
     with hooks.gradient_rule(model, (nn.ReLU, nn.ReLU6), _only_positive):
         _, gradient = input_gradient(model, images, target)
-    return _strength(gradient).to(images.device)
+    return _strength(gradient).to(images.device, torch.float32)
 
 
 def _only_positive(inner: Tensor, _outer: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from interp import image
 from interp.attribution.baselines import Baseline, fill
 from interp.attribution.passes import scores
-from interp.attribution.targets import Single, Target, each
+from interp.attribution.targets import Single, Target, each, matrix_of
 from interp.errors import BadInputError
 
 # ------------------------------------------------------------------------------------------------------------
@@ -51,7 +51,8 @@ def deletion(
     Args:
         model: takes images in [0, 1], returns logits; it comes back as it was.
         images: (N, 3, H, W) in [0, 1].
-        target: a class, whose probability is the score, or a function of the logits.
+        target: a class, whose probability is the score (the sigmoid of the only logit of a network with one), or a
+            function of the logits.
         heat: (N, H, W); equal values are ordered by chance, the same at every call.
         steps: how many equal portions of pixels go.
         baseline: what replaces them: a brightness, "blur", or images.
@@ -99,8 +100,10 @@ def _way(model: nn.Module, start: Tensor, finish: Tensor, target: Single, rank: 
     return scores(model, pictures, target, read=None if callable(target) else _probabilities).cpu()
 
 
-def _probabilities(logits: Tensor) -> Tensor:
-    return logits.softmax(dim=1)
+def _probabilities(logits: object) -> Tensor:
+    matrix = matrix_of(logits).float()
+    # One logit is that of "yes"; a softmax over it alone would be 1 whatever it says.
+    return matrix.sigmoid() if matrix.shape[1] == 1 else matrix.softmax(dim=1)
 
 
 def _ranks(heat: Tensor) -> Tensor:
@@ -169,17 +172,22 @@ def top_overlap(first: Tensor, second: Tensor, *, share: float = 0.02) -> Tensor
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Return Spearman's rank correlation of two maps (N, H, W), image by image, (N,); 0 where a map is flat."""
+    """Return Spearman's rank correlation of two maps (N, H, W), image by image, (N,); 0 where a map is flat.
+
+    Raises:
+        BadInputError: the shapes differ, or a value is NaN or infinite.
+    """
     if first.shape != second.shape:
         raise BadInputError(
             f"Maps of one shape are needed; got {tuple(first.shape)} and {tuple(second.shape)}."
         )
-    values = [_correlation(_mean_ranks(a), _mean_ranks(b)) for a, b in zip(first, second, strict=True)]
-    return torch.stack(values)
+    pairs = zip(_finite(first), _finite(second), strict=True)
+    return torch.stack([_correlation(_mean_ranks(a), _mean_ranks(b)) for a, b in pairs])
 
 
 def _mean_ranks(values: Tensor) -> Tensor:
-    _, inverse, counts = torch.unique(values.flatten(), return_inverse=True, return_counts=True)
+    # On the CPU: the ranks are sums in float64, which not every device knows.
+    _, inverse, counts = torch.unique(values.flatten().cpu(), return_inverse=True, return_counts=True)
     ranks: Tensor = counts.cumsum(0) - (counts - 1) / 2
     return ranks[inverse].double()
 

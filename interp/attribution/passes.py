@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,8 @@ from interp import hooks, image
 from interp.attribution.targets import Target, each, names_of, select
 from interp.errors import BadInputError
 
-Read = Callable[[Tensor], Tensor]
+Read = Callable[[Any], Tensor]
+ScoreOf = Callable[[Any], Tensor]
 # What goes through a network at a time, in pixels. On a CPU more is slower, because the activations no longer find room
 # near the processor: a gradient of EfficientNet-Lite0 takes 57 ms an image for 8 images of 224 x 224, 72 ms for 16.
 PIXELS_ON_CPU = 8 * 224 * 224
@@ -24,7 +27,7 @@ PIXELS_ON_GPU = 128 * 224 * 224
 
 
 def scores(model: nn.Module, images: Tensor, target: Target, read: Read | None = None) -> Tensor:
-    """Return the target's score of each image, (N,), without a graph.
+    """Return the target's score of each image, (N,), without a graph; half precision becomes float32.
 
     Args:
         model: takes images in [0, 1], returns logits.
@@ -34,14 +37,16 @@ def scores(model: nn.Module, images: Tensor, target: Target, read: Read | None =
     """
     values = []
     with torch.no_grad(), hooks.evaluating(model):
-        for some, targets in portions(images, target):
-            output = model(ready(model, some))
-            values.append(select(output if read is None else read(output), targets, names_of(model)))
-    return torch.cat(values)
+        for some, score_of in each_pass(model, images, target):
+            output = answer(model, some)
+            values.append(score_of(output if read is None else read(output)))
+    return single(torch.cat(values))
 
 
 def input_gradient(model: nn.Module, images: Tensor, target: Target) -> tuple[Tensor, Tensor]:
     """Return the scores (N,) and their gradients with respect to the images (N, 3, H, W).
+
+    Both have the precision of the model, but at least float32.
 
     Args:
         model: takes images in [0, 1], returns logits.
@@ -53,46 +58,85 @@ def input_gradient(model: nn.Module, images: Tensor, target: Target) -> tuple[Te
     """
     values, gradients = [], []
     with explaining(model):
-        for some, targets in portions(images, target):
-            leaf = ready(model, some).requires_grad_()
-            score = select(model(leaf), targets, names_of(model))
+        for some, score_of in each_pass(model, images, target):
+            leaf = some.requires_grad_()
+            score = score_of(answer(model, leaf))
             gradients.append(differentiate(score, leaf, "the images"))
             values.append(score.detach())
-    return torch.cat(values), torch.cat(gradients)
+    return single(torch.cat(values)), single(torch.cat(gradients))
 
 
 def layer_gradient(model: nn.Module, images: Tensor, target: Target, layer: str) -> tuple[Tensor, Tensor]:
     """Return the activations of a layer and the gradient of the score with respect to them, (N, C, h, w) each.
 
-    The graph starts behind the layer, so the way from the images to the layer costs a bare forward pass. A layer that
-    runs several times gives its first output.
+    Both have the precision of the model, but at least float32. The graph starts behind the layer, so the way from the
+    images to the layer costs a bare forward pass. Whatever the layer's own layout is, its channels come first here.
 
     Raises:
         UnknownNameError: there is no such layer; the message lists the closest names.
-        BadInputError: the layer does not run, its output is not (N, C, h, w), or the score does not depend on it.
+        BadInputError: the layer does not run, its output has no positions, or the score does not depend on it.
+
+    Warns:
+        UserWarning: the layer runs more than once; its first output is taken.
     """
     activations, gradients = [], []
     with explaining(model):
-        for some, targets in portions(images, target):
-            score, found = _score_and_maps(model, some, targets, layer)
-            gradients.append(differentiate(score, found, f"the layer {layer!r}"))
-            activations.append(found.detach())
-    return torch.cat(activations), torch.cat(gradients)
+        for some, score_of in each_pass(model, images, target):
+            found: list[Tensor] = []
+            with torch.no_grad(), hooks.replacing(model, {layer: partial(_start_graph, layer, found)}):
+                score = score_of(answer(model, some))
+            maps = _maps(found, layer)
+            gradients.append(differentiate(score, maps, f"the layer {layer!r}"))
+            activations.append(maps.detach())
+    gradient = torch.cat(gradients)
+    if not bool(gradient.any()):
+        _explain_silent_tokens(model, images, layer)
+    return single(torch.cat(activations)), single(gradient)
 
 
-def _score_and_maps(model: nn.Module, images: Tensor, target: Target, layer: str) -> tuple[Tensor, Tensor]:
-    found: list[Tensor] = []
+def _start_graph(layer: str, found: list[Tensor], output: Tensor) -> Tensor:
+    """Begin the graph at a layer's first output."""
+    if found:
+        hooks.warn_of_repetition(layer)
+        return output
+    found.append(output.detach().requires_grad_())
+    torch.set_grad_enabled(True)
+    return found[0].clone()  # an in-place operation behind the layer must not change what was found
 
-    def start_graph(output: Tensor) -> Tensor:
-        if found:
-            return output
-        found.append(output.detach().requires_grad_())
-        torch.set_grad_enabled(True)
-        return found[0].clone()  # an in-place operation behind the layer must not change what was found
 
-    with torch.no_grad(), hooks.replacing(model, {layer: start_graph}):
-        score = select(model(ready(model, images)), target, names_of(model))
-    return score, _maps(found, layer)
+def _explain_silent_tokens(model: nn.Module, images: Tensor, layer: str) -> None:
+    layout = hooks.layout(model, layer, images)
+    if layout is not None and layout.kind == "tokens":
+        raise BadInputError(
+            f"The score does not depend on the tokens of {layer!r} that lie on the grid, only on those set aside (the "
+            "class token). Choose a layer that the class token reads from: the first norm of the last block."
+        )
+
+
+def each_pass(model: nn.Module, images: Tensor, target: Target) -> Iterator[tuple[Tensor, ScoreOf]]:
+    """Yield the images in portions, ready for the model, each with the function from its output to its scores."""
+    names = names_of(model)
+    for some, targets in portions(images, target):
+        yield ready(model, some), partial(select, target=targets, class_names=names, images=len(some))
+
+
+def answer(model: nn.Module, images: Tensor) -> Any:
+    """Return what a model gives for images.
+
+    Raises:
+        BadInputError: it fails, and its first convolution takes another number of channels than the images have.
+    """
+    try:
+        return model(images)
+    except RuntimeError as error:
+        taken = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
+        if taken in (None, images.shape[1]) or "channels" not in str(error):
+            raise
+        raise BadInputError(
+            f"The network takes images of {taken} channels, and these have {images.shape[1]}. Put a layer in front of "
+            "it that makes them: a torch.nn.Module whose forward is, for one channel, "
+            "net(images.mean(dim=1, keepdim=True))."
+        ) from error
 
 
 def at_once(images: Tensor) -> int:
@@ -102,7 +146,11 @@ def at_once(images: Tensor) -> int:
 
 
 def portions(images: Tensor, target: Target) -> Iterator[tuple[Tensor, Target]]:
-    """Yield the images in portions of `at_once`, each with its part of the targets."""
+    """Yield the images in portions of `at_once`, each with its part of the targets.
+
+    So a model gets other numbers of images than its caller gave; what it holds for each image (a second input) has to
+    be one for all.
+    """
     size, singles = at_once(images), each(target, len(images))
     for start in range(0, len(images), size):
         part = slice(start, start + size)
@@ -118,8 +166,12 @@ def explaining(model: nn.Module) -> Iterator[None]:
 
 def ready(model: nn.Module, images: Tensor) -> Tensor:
     """Return a copy of the images on the model's device and in its type, outside of any graph."""
-    weight = next(model.parameters(), images)
-    return images.detach().to(weight.device, weight.dtype).clone()
+    return hooks.ready(model, images.detach()).clone()
+
+
+def single(values: Tensor) -> Tensor:
+    """Return values in float32 if they are in half precision, whose smallest numbers are too large for products."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def differentiate(score: Tensor, tensor: Tensor, what: str) -> Tensor:
@@ -128,7 +180,10 @@ def differentiate(score: Tensor, tensor: Tensor, what: str) -> Tensor:
     if score.requires_grad:
         (gradient,) = torch.autograd.grad(score.sum(), tensor, allow_unused=True)
     if gradient is None:
-        raise BadInputError(f"The score does not depend on {what}, so there is nothing to explain.")
+        raise BadInputError(
+            f"The score does not depend on {what}, so there is nothing to explain. Where it does, but in a way without "
+            "a gradient (a quantized network, an argmax, a forward under no_grad), occlusion still works."
+        )
     return gradient
 
 
@@ -138,12 +193,12 @@ def _maps(found: list[Tensor], layer: str) -> Tensor:
     if found[0].ndim != 4:
         raise BadInputError(
             f"The layer {layer!r} gives the shape {tuple(found[0].shape)}; maps (N, C, h, w) are needed. Choose a "
-            "convolution, its batch norm or its activation."
+            "convolution, its batch norm or its activation; tokens whose grid was not recognized need model.layouts."
         )
     return found[0]
 
 
 def like(heat: Tensor, images: Tensor) -> Tensor:
-    """Return maps of a layer at the size and on the device of the images: (N, H, W)."""
+    """Return maps of a layer at the size and on the device of the images: (N, H, W) in float32."""
     size = (images.shape[-2], images.shape[-1])
-    return image.resize(heat, size).to(images.device)
+    return image.resize(heat, size).to(images.device, torch.float32)

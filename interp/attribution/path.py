@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from interp import image
 from interp.attribution.baselines import Baseline, fill
-from interp.attribution.passes import at_once, input_gradient
+from interp.attribution.passes import at_once, input_gradient, single
 from interp.attribution.targets import Single, Target, each
 from interp.errors import BadInputError
 
@@ -105,11 +105,11 @@ def integrate(
         raise BadInputError(
             f"steps starts at 1, max_steps at steps, tolerance at 0; got {steps}, {max_steps} and {tolerance}."
         )
-    start = fill(image.check(images).detach(), baseline)
-    ends = zip(start, images.detach(), each(target, len(images)), strict=True)
+    start = single(fill(image.check(images).detach(), baseline))
+    ends = zip(start, single(images.detach()), each(target, len(images)), strict=True)
     each_alone = [_Path(model, *end, steps=steps).refine(tolerance, max_steps).integral() for end in ends]
     integral = PathIntegral(
-        heat=torch.stack([one.heat for one in each_alone]).to(images.device),
+        heat=torch.stack([one.heat for one in each_alone]).to(images.device, torch.float32),
         difference=torch.stack([one.difference for one in each_alone]).to(images.device),
         bound=torch.stack([one.bound for one in each_alone]).to(images.device),
         gradients=torch.stack([one.gradients for one in each_alone]).to(images.device),
@@ -137,12 +137,12 @@ class _Path:
 
     def misses(self) -> Tensor:
         """Return by how much each segment's trapezoid misses the difference of the scores at its ends."""
-        slopes = self.rates.sum(dim=(1, 2)).double()
-        estimates = self.points.diff() * (slopes[1:] + slopes[:-1]).cpu() / 2
-        return (estimates - self.scores.double().diff().cpu()).abs()
+        slopes = self.rates.sum(dim=(1, 2)).cpu().double()  # not every device knows float64
+        estimates = self.points.diff() * (slopes[1:] + slopes[:-1]) / 2
+        return (estimates - self.scores.cpu().double().diff()).abs()
 
     def bound(self) -> Tensor:
-        return _share(self.misses().sum(), self.difference().double().cpu())
+        return _share(self.misses().sum(), self.difference().cpu().double())
 
     def difference(self) -> Tensor:
         return self.scores[-1] - self.scores[0]

@@ -5,14 +5,13 @@ Adebayo et al., 2018, https://arxiv.org/abs/1810.03292
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from interp import hooks
+from interp import folding, hooks
 from interp.attribution.metrics import rank_correlation
 from interp.attribution.targets import Target
 from interp.errors import BadInputError
@@ -78,8 +77,7 @@ def randomized(model: nn.Module, layers: Sequence[str], *, seed: int = 0) -> Ite
         UnknownNameError: a layer does not exist.
         BadInputError: a layer has no weights.
     """
-    with torch.inference_mode(False):  # tensors made in inference mode could never have gradients
-        changed = copy.deepcopy(model)
+    changed = folding.copied(model)
     generator = torch.Generator().manual_seed(seed)
     for layer in layers:
         weights = list(hooks.find_layer(changed, layer).parameters())

@@ -3,48 +3,75 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interp.errors import BadInputError, UnknownNameError
 
-Single = int | str | Callable[[Tensor], Tensor]
+Single = int | str | Callable[[Any], Tensor]
 Target = Single | Tensor | Sequence[Single]
 
 
-def select(logits: Tensor, target: Target, class_names: Sequence[str] | None = None) -> Tensor:
+def select(
+    logits: Any, target: Target, class_names: Sequence[str] | None = None, *, images: int | None = None
+) -> Tensor:
     """Return one score for each image, (N,), in the graph of the logits.
 
     Args:
-        logits: the model's output, (N, classes).
+        logits: the model's output, (N, classes); anything else needs a function as target.
         target: the index of a class; its name; a function that takes the logits of any number of images and returns
             their scores (N,), such as `lambda z: z[:, 281] - z[:, 282]`; or a list of these, one for each image (for
-            indices also an integer tensor).
+            indices also an integer tensor). A function gets whatever the model returns.
         class_names: the names of the classes, in order.
+        images: how many images there are; without it, as many as the output is long.
 
     Raises:
-        BadInputError: the target is out of range, of a wrong type or length, or the scores are not finite.
+        BadInputError: the target is out of range, of a wrong type or length, the names are not as many as the classes,
+            or the scores are not finite.
         UnknownNameError: no class has that name; the message lists the closest.
     """
+    count = (
+        images if images is not None else len(logits) if isinstance(logits, Tensor) and logits.ndim else None
+    )
     if callable(target):
-        scores = _checked(target(logits), logits)
+        scores = _checked(target(logits), count)
     elif isinstance(target, Sequence) and any(map(callable, target)):
-        rows = zip(torch.split(_matrix(logits), 1), each(target, len(logits)), strict=True)
-        scores = torch.cat([select(row, single, class_names) for row, single in rows])
+        scores = _each_its_own(logits, each(target, count or len(target)), class_names)
     else:
-        matrix = _matrix(logits)
+        matrix = matrix_of(logits)
         scores = matrix.gather(1, _indices(matrix, target, class_names)[:, None])[:, 0]
     if not torch.isfinite(scores).all():
         raise BadInputError("The score is NaN or infinite. Look at the model's weights and at its logits.")
     return scores
 
 
+def _each_its_own(logits: Any, targets: list[Single], class_names: Sequence[str] | None) -> Tensor:
+    """Return the score of each image by its own target, of which some are functions."""
+    if isinstance(logits, Tensor) and logits.ndim == 2:
+        rows = zip(torch.split(logits, 1), targets, strict=True)
+        return torch.cat([select(row, single, class_names) for row, single in rows])
+    # What is no table cannot be cut into images: every function gets the whole, and its image's score is taken.
+    whole = {
+        single: select(logits, single, class_names, images=len(targets)) for single in dict.fromkeys(targets)
+    }
+    return torch.stack([whole[single][number] for number, single in enumerate(targets)])
+
+
 def names_of(model: nn.Module) -> Sequence[str] | None:
-    """Return the names of a model's classes, if it knows them."""
-    names: Sequence[str] | None = getattr(model, "class_names", None)
-    return names
+    """Return the names of a model's classes, if it knows them.
+
+    Raises:
+        BadInputError: its `class_names` are no sequence.
+    """
+    names = getattr(model, "class_names", None)
+    if names is not None and (isinstance(names, str | Mapping) or not hasattr(names, "__getitem__")):
+        raise BadInputError(
+            f"model.class_names have to be a list of names, in the order of the outputs, not {type(names).__name__}."
+        )
+    return None if names is None else list(names)
 
 
 def each(target: Target, count: int) -> list[Single]:
@@ -74,7 +101,7 @@ def _indices(logits: Tensor, target: Target, class_names: Sequence[str] | None) 
 
 def _index(target: object, classes: int, class_names: Sequence[str] | None) -> int:
     if isinstance(target, str):
-        return _named(target, class_names)
+        return _named(target, classes, class_names)
     try:
         index = operator.index(target)  # type: ignore[arg-type]
     except TypeError:
@@ -87,11 +114,16 @@ def _index(target: object, classes: int, class_names: Sequence[str] | None) -> i
     return index
 
 
-def _named(name: str, class_names: Sequence[str] | None) -> int:
-    if class_names is None:
+def _named(name: str, classes: int, class_names: Sequence[str] | None) -> int:
+    if not class_names:
         raise BadInputError(
             f"The model does not know the names of its classes, so {name!r} cannot be found. Give an index, or set "
             "model.class_names."
+        )
+    if len(class_names) != classes:
+        raise BadInputError(
+            f"There are {len(class_names)} class names for {classes} outputs, so it is not certain which one {name!r} "
+            "is. Give an index, or set model.class_names right."
         )
     if list(class_names).count(name) > 1:
         raise BadInputError(
@@ -112,7 +144,8 @@ def _from_tensor(target: Tensor) -> int | Sequence[int]:
     return found
 
 
-def _matrix(logits: object) -> Tensor:
+def matrix_of(logits: object) -> Tensor:
+    """Return the logits if they are a tensor (N, classes), and explain what they are otherwise."""
     if isinstance(logits, Tensor) and logits.ndim == 2:
         return logits
     given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"type {type(logits).__name__}"
@@ -122,9 +155,12 @@ def _matrix(logits: object) -> Tensor:
     )
 
 
-def _checked(scores: object, logits: object) -> Tensor:
-    count = len(logits) if isinstance(logits, Tensor) else None
-    if isinstance(scores, Tensor) and scores.ndim == 1 and len(scores) == (count or len(scores)):
+def _checked(scores: object, count: int | None) -> Tensor:
+    if (
+        isinstance(scores, Tensor)
+        and scores.ndim == 1
+        and len(scores) == (len(scores) if count is None else count)
+    ):
         return scores
     given = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"type {type(scores).__name__}"
     raise BadInputError(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from interp import image
 from interp.attribution.baselines import Baseline, fill
-from interp.attribution.passes import at_once, scores
+from interp.attribution.passes import at_once, scores, single
 from interp.attribution.targets import Single, Target, each
 from interp.errors import BadInputError
 
@@ -50,10 +50,10 @@ def occlusion(
             f"Occlusion needs 1 <= stride <= window <= the image's side; got the stride {stride}, the window {window} "
             f"and images of {height} x {width} pixels."
         )
-    covers = fill(images.detach(), baseline)
-    whole = zip(images.detach(), covers, each(target, len(images)), strict=True)
+    covers = single(fill(images.detach(), baseline))
+    whole = zip(single(images.detach()), covers, each(target, len(images)), strict=True)
     squares = list(boxes(height, width, window, stride))
-    return torch.stack([_losses(model, *one, squares) for one in whole])
+    return torch.stack([_losses(model, *one, squares) for one in whole]).float()
 
 
 def boxes(height: int, width: int, window: int, stride: int) -> Iterator[Box]:

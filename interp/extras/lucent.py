@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interp import image
+from interp import hooks
 from interp.errors import MissingExtraError
 from interp.featurevis import IMAGE, OUTPUT, Objective
 
@@ -29,8 +29,7 @@ PADDING = 12  # pixels that its first transform adds at each side
 
 def layer_name(model: nn.Module, layer: str) -> str:
     """Return lucent's name for a layer: underscores for dots, and the wrapper of the normalization in front."""
-    inside = isinstance(model, image.Normalized)
-    return ("model." * inside + layer).replace(".", "_")
+    return hooks.full_name(model, layer).replace(".", "_")
 
 
 def objective(theirs: LucentObjective, layers: Sequence[str]) -> Objective:

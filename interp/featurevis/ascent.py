@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from interp import hooks
 from interp.errors import BadInputError
 from interp.featurevis.compute import Compute
 from interp.featurevis.looking import look
@@ -127,7 +128,7 @@ class Ascent:
         """Return where the ascent ends, and what was noted on the way."""
         log, random = Log(self.snapshots), streams(self.seed, "transforms", start.names)
         with torch.enable_grad():  # the caller may be inside no_grad
-            images = copy.deepcopy(start).to(_device(self.network))
+            images = copy.deepcopy(start).to(hooks.device_of(self.network))
             for stage in stages:
                 images = images if images.size == sides(stage.size) else images.resized(stage.size)
                 self._climb(images, stage.steps, random, log, advance)
@@ -166,8 +167,3 @@ class Ascent:
 def sides(size: Size) -> tuple[int, int]:
     """Return (height, width) of a size."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])
-
-
-def _device(model: nn.Module) -> torch.device:
-    first = next(model.parameters(), None)
-    return torch.device("cpu") if first is None else first.device

@@ -10,8 +10,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from interp import image
+from interp import hooks
 from interp.errors import BadInputError
+from interp.featurevis.objectives import ALPHA, IMAGE, OUTPUT
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -43,8 +44,10 @@ class Compute:
     def prepared(self, network: nn.Module, layers: Collection[str]) -> nn.Module:
         """Compile, in place, what may be compiled; return the network."""
         if self.compiled:
-            prefix = "model." if isinstance(network, image.Normalized) else ""
-            for name in compilable(network, {prefix + layer for layer in layers}):
+            looked_at = [
+                hooks.full_name(network, layer) for layer in layers if layer not in (IMAGE, ALPHA, OUTPUT)
+            ]
+            for name in compilable(network, looked_at):
                 network.get_submodule(name).compile(backend=self.backend, dynamic=False)
         return network
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from interp import image, runs
+from interp import hooks, image, runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.featurevis.ascent import Stage
@@ -128,7 +128,7 @@ def digest_of_batch(objectives: Sequence[Objective]) -> str:
 
 def settings_of(model: nn.Module, **options: Any) -> dict[str, Any]:
     """Return all that pictures depend on besides their objective and batch: network, code, options, what computes."""
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = hooks.device_of(model)
     return {
         "network": digest(model),
         "code": fingerprint("import interp.featurevis.rendering"),

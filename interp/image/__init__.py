@@ -3,11 +3,12 @@
 A model carries its own normalization as its first layer (`Normalize`), so that no function outside has to know it.
 """
 
-from interp.image.normalization import Normalize, Normalized
+from interp.image.normalization import Normalize, Normalized, device_of, dtype_of, unwrapped
 from interp.image.reading import Source, from_pil, load
 from interp.image.tensors import (
     MAX_PIXELS,
     Size,
+    blur,
     center_crop,
     check,
     from_numpy,
@@ -23,8 +24,11 @@ __all__ = [
     "Normalized",
     "Size",
     "Source",
+    "blur",
     "center_crop",
     "check",
+    "device_of",
+    "dtype_of",
     "from_numpy",
     "from_pil",
     "load",
@@ -33,4 +37,5 @@ __all__ = [
     "target_size",
     "to_numpy",
     "to_pil",
+    "unwrapped",
 ]

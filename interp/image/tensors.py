@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,10 @@ from interp.errors import BadInputError
 # Pillow's own limit, above which a file may be a decompression bomb; as a float tensor it takes 1 GB.
 MAX_PIXELS = 89_478_485
 Size = int | tuple[int, int]
+_RGB_ONLY = (
+    "Images are red, green and blue here; a network for other channels needs a layer in front that makes them of "
+    "these three."
+)
 
 
 def check(images: Tensor) -> Tensor:
@@ -66,9 +72,14 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     elif len(shape) == 4 and shape[3] == 3:
         advice = "The channels come last: images.permute(0, 3, 1, 2)."
     elif len(shape) == 4 and shape[1] == 1:
-        advice = "For gray: images.expand(-1, 3, -1, -1)."
+        advice = (
+            "For gray: images.expand(-1, 3, -1, -1). A network that takes one channel needs a layer in front that "
+            "makes it of the three: a torch.nn.Module whose forward is net(images.mean(dim=1, keepdim=True))."
+        )
     elif len(shape) == 4 and shape[1] == 4:
-        advice = "For RGBA: images[:, :3], or image.load, which lays transparency on white."
+        advice = "For RGBA: images[:, :3], or image.load, which lays transparency on white. " + _RGB_ONLY
+    elif len(shape) == 4:
+        advice = _RGB_ONLY
     raise BadInputError(f"Images have to have the shape (N, 3, H, W); these have {shape}. {advice}")
 
 
@@ -115,6 +126,20 @@ def center_crop(images: Tensor, size: int) -> Tensor:
     images = resize(images, target_size(images, size))
     top, left = ((side - size) // 2 for side in images.shape[-2:])
     return images[..., top : top + size, left : left + size]
+
+
+def blur(images: Tensor, deviation: float) -> Tensor:
+    """Return images (N, C, H, W) blurred by a Gaussian, its standard deviation given in pixels.
+
+    Beyond the edge the image goes on with its outermost pixels.
+    """
+    radius = max(1, math.ceil(3 * deviation))
+    distance = torch.arange(-radius, radius + 1).to(images)
+    kernel = torch.exp(-0.5 * (distance / max(deviation, 1e-3)) ** 2)
+    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
+    padded = F.pad(images, (radius, radius, radius, radius), mode="replicate")
+    rows = F.conv2d(padded, kernel[:, :, :, None], groups=images.shape[1])
+    return F.conv2d(rows, kernel[:, :, None, :], groups=images.shape[1])
 
 
 def from_numpy(array: np.ndarray) -> Tensor:

@@ -76,7 +76,7 @@ def expanded_weights(model: nn.Module, lower: str, upper: str, size: int) -> Ten
         size: the side of the images.
     """
     network = linear(model, [lower, upper])
-    device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+    device = hooks.device_of(network)
     gray = torch.full((1, 3, size, size), 0.5, device=device, requires_grad=True)
     with hooks.evaluating(network), hooks.record(network, [lower, upper]) as found:
         network(gray)

@@ -118,7 +118,7 @@ class _Look:
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
         self.model, self.layers = folding.fold(model, keep=layers), layers
-        self.device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+        self.device = hooks.device_of(model)
         self.fields: dict[tuple[int, int], dict[str, Field]] = {}
 
     def windows(self, picture: Tensor, units: Sequence[Key]) -> Iterator[tuple[Key, Window]]:

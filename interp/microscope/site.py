@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from interp import runs, templates
+from interp import hooks, runs, templates
 from interp.errors import BadInputError
 from interp.microscope import neighbors, pictures, records
 from interp.spectrum import Engine, Job, Source, Spectrum, here, run
@@ -81,7 +81,7 @@ def build(
         )
     site, names = Path(site), tuple(dict.fromkeys(layers))
     work = site.with_name(f"{site.name}-work")
-    device = next((str(tensor.device) for tensor in model.parameters()), "cpu")
+    device = str(hooks.device_of(model))
     job = Job(model, names, source, pool=pool, k=k, sample=sample, batch=batch, device=device)
     runs.claim(site, {**job.settings, "side": side, "steps": steps})
     spectrum = run(job, work / "spectrum", engine=engine, progress=progress)

@@ -70,7 +70,7 @@ def receptive_field(model: nn.Module, layer: str, size: int | tuple[int, int]) -
         BadInputError: the layer has no positions, or what comes out does not depend on the input alone.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    device = hooks.device_of(model)
     blank = torch.full((1, 3, height, width), 0.5, device=device)
     maps = hooks.run(model, blank, [layer])[layer]
     if maps.ndim != 4 or not bool(torch.isfinite(maps).all()):

@@ -182,7 +182,7 @@ def scorer(
         raise BadInputError("Name at least one layer; hooks.layer_names(model) lists them.")
     for layer in layers:
         hooks.find_layer(model, layer)
-    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    device = hooks.device_of(model)
     folded = fold and device.type == "cpu"
     runner = folding.fold(model, keep=layers) if folded else model
     layout = torch.channels_last if folded else torch.contiguous_format

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Never
 
@@ -154,7 +154,7 @@ def _evaluate(model: nn.Module, batches: Batches) -> _Score:
 
 
 def _forward(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    device = _device(model)
+    device = hooks.device_of(model)
     logits = model(image.check(images).to(device))
     if labels.shape != logits.shape[:1] or labels.is_floating_point():
         raise BadInputError(
@@ -203,11 +203,6 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _device(model: nn.Module) -> torch.device:
-    first = next(model.parameters(), None)
-    return torch.device("cpu") if first is None else first.device
-
-
 def _bar(total: int, progress: bool) -> tqdm[Never]:
     return tqdm(total=total, unit="batch", disable=not progress, file=sys.stderr, mininterval=0.5)
 
@@ -217,8 +212,8 @@ def get_predictions(
 ) -> list[list[tuple[str, float]]]:
     """Return for each image its k most probable classes as (name, probability), the most probable first.
 
-    Names are the model's `class_names`; a model without gets "class 0", "class 1", ... The model is put into
-    evaluation mode for the time of the call.
+    Names are the model's `class_names`; a model without gets "class 0", "class 1", ... A model with one logit gives its
+    sigmoid. The model is put into evaluation mode for the time of the call.
 
     Args:
         model: takes images (N, 3, H, W) in [0, 1] and returns logits (N, classes).
@@ -227,16 +222,37 @@ def get_predictions(
         batch_size: how many images go through the model at once.
 
     Raises:
-        BadInputError: the images do not follow the convention, or k is not positive.
+        BadInputError: the images do not follow the convention, k is not positive, the model returns something else
+            than logits (N, classes), or its class names are not as many as these.
     """
     if k < 1 or batch_size < 1:
         raise BadInputError(f"k and batch_size have to be at least 1; got {k} and {batch_size}.")
-    device = _device(model)
     with torch.no_grad(), hooks.evaluating(model):
-        logits = torch.cat([model(part.to(device)) for part in torch.split(image.check(images), batch_size)])
-    values, indices = logits.softmax(1).cpu().topk(min(k, logits.shape[1]))
-    names = getattr(model, "class_names", None) or [f"class {index}" for index in range(logits.shape[1])]
+        parts = torch.split(image.check(images), batch_size)
+        logits = torch.cat([_logits(model(hooks.ready(model, part))) for part in parts]).float().cpu()
+    # One logit is that of "yes"; a softmax over it alone would be 1 whatever it says.
+    shares = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+    values, indices = shares.topk(min(k, logits.shape[1]))
+    names = _class_names(model, logits.shape[1])
     return [
         [(names[index], value) for index, value in zip(row, column, strict=True)]
         for row, column in zip(indices.tolist(), values.tolist(), strict=True)
     ]
+
+
+def _logits(output: object) -> Tensor:
+    if isinstance(output, Tensor) and output.ndim == 2:
+        return output
+    given = f"the shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+    raise BadInputError(
+        f"Predictions need a model that returns logits (N, classes); this one returns {given}."
+    )
+
+
+def _class_names(model: nn.Module, count: int) -> Sequence[str]:
+    names = getattr(model, "class_names", None) or [f"class {index}" for index in range(count)]
+    if len(names) != count:
+        raise BadInputError(
+            f"There are {len(names)} class names for {count} outputs. Set model.class_names right."
+        )
+    return list(names)
