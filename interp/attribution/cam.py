@@ -12,7 +12,7 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from interp import image
-from interp.attribution.passes import layer_gradient, like
+from interp.attribution.passes import layer_gradient, like, single
 from interp.attribution.targets import Target
 
 Variant = Callable[[Tensor, Tensor], Tensor]
@@ -109,6 +109,7 @@ def grad_cam_sum(activations: Tensor, gradient: Tensor) -> Tensor:
 
 def grad_cam_plus_plus_sum(activations: Tensor, gradient: Tensor) -> Tensor:
     """Return the sum over channels of A times the sum of alpha relu(G)."""
+    activations, gradient = single(activations), single(gradient)
     total = activations.sum(dim=(2, 3), keepdim=True)
     # Both sides of equation 19 are divided by G squared: the gradients are often too small to be cubed.
     share = 2 + total * gradient
@@ -128,6 +129,7 @@ def hires_cam_sum(activations: Tensor, gradient: Tensor) -> Tensor:
 
 def xgrad_cam_sum(activations: Tensor, gradient: Tensor) -> Tensor:
     """Return the sum over channels of A times the mean of G, weighted by A."""
+    activations, gradient = single(activations), single(gradient)
     total = activations.sum(dim=(2, 3))
     return _weighted(
         activations, (activations * gradient).sum(dim=(2, 3)) / total.where(total.abs() > TINY, 1)
