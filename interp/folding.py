@@ -7,87 +7,256 @@ gamma (W x + b - mean) / s + beta = (gamma / s W) x + gamma / s (b - mean) + bet
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Collection, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from interp import image
+from interp import hooks
+from interp.errors import BadInputError
 
 TOLERANCE = 1e-3  # of the largest output: more than rounding, far less than a wrong pair
-Pair = tuple[nn.Module, str, str]
+SIDES = (64, 224)  # of the images that are sent through: a small one, and the one that fixed sizes mostly are
+Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
 
-def fold(model: nn.Module, *, keep: Collection[str] = (), probe: int = 64) -> nn.Module:
+def fold(model: nn.Module, *, keep: Collection[str] = (), probe: int | None = None) -> nn.Module:
     """Return a copy of a network that computes the same, faster: eval mode, float32, frozen, folded, channels_last.
 
-    A convolution and a batch norm are taken for a pair if they follow one another in the same parent. Whether that
-    was right is checked: the copy has to give the same outputs for a random image. If not, it stays unfolded.
+    A random image is sent through the copy. A convolution and a batch norm become one if the norm takes just what the
+    convolution gives, nobody else takes it, and the one alone computes what both did; everything else stays as it is.
 
     Args:
         model: any network that takes images (N, 3, H, W) in [0, 1]; it is left as it was.
-        keep: names of convolutions whose own output is looked at, so that they stay as they are.
-        probe: the side of the square image that both are compared on.
+        keep: names of layers whose own output is looked at, so that it stays as it is.
+        probe: the side of the square image; None tries 64 and then 224. A network that takes no such image, or fails
+            on it in whatever way, is not folded.
+
+    Raises:
+        BadInputError: the network cannot be copied; the message names the attribute.
     """
-    plain = copy.deepcopy(model).float().eval().requires_grad_(False)
-    pairs = list(_pairs(plain, set(keep)))
-    before = _outputs(plain, probe) if pairs else None
-    if before is None:
-        return _channels_last(plain)
-    for parent, conv, norm in pairs:
-        _fold_pair(parent, conv, norm)
-    after = _outputs(plain, probe)
-    if after is None or (before - after).abs().max() > TOLERANCE * before.abs().max():
-        plain = copy.deepcopy(model).float().eval().requires_grad_(False)
-    return _channels_last(plain)
+    plain = copied(model).float().eval().requires_grad_(False)
+    looked_at = [hooks.find_layer(plain, name) for name in keep if name in hooks.layer_names(plain)]
+    for conv, norm in _pairs(plain, SIDES if probe is None else (probe,)):
+        if not any(_ends_between(layer, conv, norm) for layer in looked_at):
+            _fold_pair(plain, conv, norm)
+    return plain.to(memory_format=torch.channels_last)
 
 
-def _channels_last(model: nn.Module) -> nn.Module:
-    return model.to(memory_format=torch.channels_last)
+# ------------------------------------------------------------------------------------------------------------
+# Copies
 
 
-def _pairs(model: nn.Module, keep: set[str]) -> Iterator[Pair]:
-    prefix = "model." if isinstance(model, image.Normalized) else ""
-    kept = keep | {prefix + name for name in keep}
-    for name, parent in model.named_modules():
-        for (first, conv), (second, norm) in itertools.pairwise(parent.named_children()):
-            if _fits(conv, norm) and f"{name}.{first}".lstrip(".") not in kept:
-                yield parent, first, second
+def copied(model: nn.Module) -> nn.Module:
+    """Return a copy of a network, also of one that keeps tensors with their graphs, locks or loggers on itself.
+
+    The tensors are copied without their graphs; what cannot be copied at all is shared with the original.
+
+    Raises:
+        BadInputError: a layer cannot be copied.
+    """
+    with torch.inference_mode(False), _WithoutGraphs():
+        try:
+            return copy.deepcopy(model)
+        except Exception:  # whatever an attribute raises that was not made to be copied
+            shared = {id(value): value for _, value in _attributes(model) if not _can_be_copied(value)}
+            return _copied_but(model, shared)
 
 
-def _fits(conv: nn.Module, norm: nn.Module) -> bool:
+def _copied_but(model: nn.Module, shared: dict[int, Any]) -> nn.Module:
+    try:
+        return copy.deepcopy(model, {**shared})
+    except Exception as error:
+        raise BadInputError(f"The network {type(model).__name__} cannot be copied: {error}") from error
+
+
+def _attributes(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of all layers, and their hooks one by one, but neither weights nor layers."""
+    own = vars(nn.Module())
+    for layer in model.modules():
+        for name, value in vars(layer).items():
+            if name not in own:
+                yield name, value
+            elif name not in ("_parameters", "_buffers", "_modules") and isinstance(value, Mapping):
+                yield from ((name, hook) for hook in value.values())
+
+
+def _can_be_copied(value: object) -> bool:
+    try:
+        copy.deepcopy(value)
+    except Exception:  # as above
+        return False
+    return True
+
+
+class _WithoutGraphs(TorchFunctionMode):
+    """Lets tensors be copied that are inside a graph, as a network's `self.features = ...` leaves them behind."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is not Tensor.__deepcopy__ or args[0].is_leaf:
+            return func(*args, **(kwargs or {}))
+        tensor, memo = args
+        return memo.setdefault(id(tensor), tensor.detach().clone())
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Pairs
+
+
+def _pairs(model: nn.Module, sides: Collection[int]) -> list[Pair]:
+    """Return the convolutions and batch norms that follow one another, and on which nothing else hangs."""
+    layers = [layer for layer in model.modules() if _is_plain(layer)]
+    holders = Counter(id(weight) for layer in model.modules() for weight in layer._parameters.values())
+    convs = {id(layer.weight): layer for layer in layers if isinstance(layer, nn.Conv2d)}
+    convs = {weight: conv for weight, conv in convs.items() if holders[weight] == 1}  # two may share one
     # The exact type: subclasses of batch norm often carry an activation.
-    return (
-        isinstance(conv, nn.Conv2d)
-        and type(norm) is nn.BatchNorm2d
-        and norm.running_var is not None
-        and conv.out_channels == norm.num_features
-    )
+    norms = {id(layer.running_mean): layer for layer in layers if type(layer) is nn.BatchNorm2d}
+    flow = _flow(model, [conv.weight for conv in convs.values()], sides) if convs and norms else None
+    found = []
+    for weight, takers in flow.takers.items() if flow else ():
+        norm = next(iter(takers))
+        if len(takers) == 1 and norm in norms and flow and flow.givers[norm] == {weight}:
+            found.append((convs[weight], norms[norm]))
+    return found
 
 
-def _fold_pair(parent: nn.Module, conv_name: str, norm_name: str) -> None:
-    conv, norm = getattr(parent, conv_name), getattr(parent, norm_name)
-    factor = (norm.running_var.double() + norm.eps).rsqrt()
-    if norm.affine:
-        factor = factor * norm.weight
-    offset = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
-    # The same convolution with other weights, so that subclasses keep their own padding.
-    conv.weight = _frozen(conv.weight * factor.view(-1, 1, 1, 1))
-    conv.bias = _frozen(offset * factor + (norm.bias if norm.affine else 0))
-    setattr(parent, norm_name, nn.Identity())
+def _is_plain(layer: nn.Module) -> bool:
+    """Return whether a layer computes with a weight of its own, and no hook can change what it gives."""
+    hooked = layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer)
+    weighed = "weight" in layer._parameters and getattr(layer, "running_mean", True) is not None
+    return weighed and not hooked
 
 
-def _frozen(values: Tensor) -> nn.Parameter:
-    return nn.Parameter(values.float(), requires_grad=False)
+class _Flow(TorchFunctionMode):
+    """Notes who takes what the convolutions give.
+
+    Attributes:
+        takers: {id of a convolution's weight: {id of the running mean of a norm that takes its output, or None}}.
+        givers: {id of a norm's running mean: {id of the weight of the convolution whose output it takes, or None}}.
+    """
+
+    def __init__(self, weights: Collection[Tensor]) -> None:
+        super().__init__()
+        self.takers: dict[int, set[int | None]] = defaultdict(set)
+        self.givers: dict[int, set[int | None]] = defaultdict(set)
+        self.weights = {id(weight): id(weight) for weight in weights}  # and what was made of them
+        self.outputs: dict[int, int] = {}  # {id of an output: id of the weight}
+        self.alive: list[object] = []  # an id belongs to a tensor as long as it lives
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        given = [*args, *kwargs.values()]
+        if func is F.batch_norm:
+            images, mean = given[0], args[1] if len(args) > 1 else kwargs["running_mean"]
+            self.givers[id(mean)].add(self.outputs.get(id(images)))
+            self.take(images, id(mean))
+        elif isinstance(result, Tensor) or func.__name__ not in ("__get__", "dim", "size"):
+            self.take(given, None)
+        if isinstance(result, Tensor):
+            self._trace(result, given, self.outputs if func is F.conv2d else self.weights)
+        return result
+
+    def _trace(self, result: Tensor, given: list[Any], made: dict[int, int]) -> None:
+        # A convolution may pad its weight first, as EfficientNet-Lite0 does.
+        weights = [self.weights[id(value)] for value in given if id(value) in self.weights]
+        if weights:
+            made[id(result)] = weights[0]
+            self.alive.append(result)
+
+    def take(self, values: object, taker: int | None) -> None:
+        """Note that somebody takes what some values hold."""
+        for tensor in _tensors(values):
+            if id(tensor) in self.outputs:
+                self.takers[self.outputs[id(tensor)]].add(taker)
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """Yield the tensors in collections and in the attributes of objects."""
+    if isinstance(value, Tensor):
+        yield value
+        return
+    inside: Any = value if isinstance(value, list | tuple | set) else getattr(value, "__dict__", {})
+    for one in inside.values() if isinstance(inside, Mapping) else inside:
+        yield from _tensors(one)
+    if isinstance(value, Mapping):
+        yield from _tensors(list(value.values()))
 
 
 @torch.no_grad()
-def _outputs(model: nn.Module, side: int) -> Tensor | None:
-    """Return what the model gives for one random image; None if it takes something else or returns no tensor."""
-    random = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+def _flow(model: nn.Module, weights: Sequence[Tensor], sides: Collection[int]) -> _Flow | None:
+    """Return what was seen of one random image on its way; None if the model takes it at none of the sides."""
+    for side in sides:
+        random = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+        flow = _Flow(weights)
+        try:
+            with flow:
+                output = model(random.to(hooks.device_of(model)))
+        except Exception:  # a foreign forward raises whatever it likes
+            continue
+        flow.take(output, None)
+        return flow
+    return None
+
+
+def _ends_between(layer: nn.Module, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
+    """Return whether a layer gives what the convolution gives, before the norm."""
+    inside = set(layer.modules())
+    return conv in inside and norm not in inside
+
+
+def _fold_pair(model: nn.Module, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Give the convolution the norm's work, where it then computes what both did."""
+    folded = _folded(conv, norm)
+    if _same(conv, norm, folded):
+        conv.weight, conv.bias = folded.weight, folded.bias
+        for parent in list(model.modules()):
+            for name, child in list(parent._modules.items()):
+                if child is norm:
+                    setattr(parent, name, nn.Identity())
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    # The same convolution with other weights, so that subclasses keep their own padding.
+    folded = copy.deepcopy(conv)
+    conv, norm = copy.deepcopy(conv).cpu(), copy.deepcopy(norm).cpu()  # not every device knows float64
+    mean, variance = torch.as_tensor(norm.running_mean), torch.as_tensor(norm.running_var)
+    factor = (variance.double() + norm.eps).rsqrt()
+    if norm.affine:
+        factor = factor * norm.weight
+    offset = -mean if conv.bias is None else conv.bias - mean
+    folded.weight = _frozen(conv.weight * factor.view(-1, 1, 1, 1), folded.weight.device)
+    folded.bias = _frozen(offset * factor + (norm.bias if norm.affine else 0), folded.weight.device)
+    return folded
+
+
+def _frozen(values: Tensor, device: torch.device) -> nn.Parameter:
+    return nn.Parameter(values.float().to(device), requires_grad=False)
+
+
+@torch.no_grad()
+def _same(conv: nn.Conv2d, norm: nn.BatchNorm2d, folded: nn.Conv2d) -> bool:
+    """Return whether the folded convolution computes what both layers do; infinite and NaN values are not the same."""
+    sides = [
+        2 * dilation * (kernel - 1) + 1
+        for dilation, kernel in zip(conv.dilation, conv.kernel_size, strict=True)
+    ]
+    random = torch.randn(
+        1, conv.in_channels, *sides, generator=torch.Generator().manual_seed(0), dtype=torch.float32
+    )
+    random = random.to(conv.weight.device)
     try:
-        out = model(random.to(next(model.parameters()).device))
-    except (RuntimeError, ValueError, TypeError):
-        return None
-    return out if isinstance(out, Tensor) else None
+        before, after = norm(conv(random)), folded(random)
+    except Exception:  # as above
+        return False
+    return before.shape == after.shape and bool(
+        (before - after).abs().max() <= TOLERANCE * before.abs().max()
+    )

@@ -3,7 +3,7 @@
 A model carries its own normalization as its first layer (`Normalize`), so that no function outside has to know it.
 """
 
-from interp.image.normalization import Normalize, Normalized
+from interp.image.normalization import Normalize, Normalized, device_of, dtype_of, unwrapped
 from interp.image.reading import Source, from_pil, load
 from interp.image.tensors import (
     MAX_PIXELS,
@@ -25,6 +25,8 @@ __all__ = [
     "Source",
     "center_crop",
     "check",
+    "device_of",
+    "dtype_of",
     "from_numpy",
     "from_pil",
     "load",
@@ -35,4 +37,5 @@ __all__ = [
     "target_size",
     "to_numpy",
     "to_pil",
+    "unwrapped",
 ]

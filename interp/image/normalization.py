@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,10 @@ class Normalize(nn.Module):
     are refused, they would be taken for values in [0, 1].
 
     Args:
-        mean, std: three numbers each, for images in [0, 1].
+        mean, std: three numbers each, for images in [0, 1], so that none is above 1.
+
+    Raises:
+        BadInputError: a number cannot be that of images in [0, 1].
     """
 
     mean: Tensor
@@ -46,20 +50,32 @@ class Normalize(nn.Module):
 def _three(name: str, values: Sequence[float]) -> Tensor:
     numbers = [float(value) for value in values]
     if len(numbers) != 3 or not np.isfinite(numbers).all():
-        raise BadInputError(f"{name} needs three numbers, one for each of red, green and blue; got {values}.")
+        raise BadInputError(
+            f"{name} needs three numbers, one for each of red, green and blue; got {values}. A network that takes "
+            "another number of channels needs a layer in front that makes them of the three, such as their mean."
+        )
+    if min(numbers) < 0 or max(numbers) > 1:
+        raise BadInputError(
+            f"Images are in [0, 1] here, so {name} has to be too; got {values}. Divide numbers for 0 to 255 by 255."
+        )
     return torch.tensor(numbers, dtype=torch.float32).view(1, 3, 1, 1)
 
 
 class Normalized(nn.Module):
     """A network with its normalization in front: takes images in [0, 1].
 
-    The layers of the network keep their own names: `hooks.find_layer` looks inside. It starts in the mode, on the
-    device and with the precision of the network.
+    It starts in the mode, on the device and with the precision of the network. The functions of this package know the
+    layers of the network by their own names, as `hooks.find_layer` does; as attributes they are in `model`:
+    `wrapped.model.fc`.
 
     Args:
         model: a network that takes (images - mean) / std.
         mean, std: three numbers each, for images in [0, 1].
         class_names: the names of the outputs, in order; none means those of the network, if it has any.
+
+    Raises:
+        BadInputError: mean or std cannot be those of images in [0, 1], the network normalizes its images already, or
+            the class names are no sequence of texts.
     """
 
     def __init__(
@@ -70,14 +86,66 @@ class Normalized(nn.Module):
         class_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        self.normalize = Normalize(mean, std)
+        _check_network(model)
+        self.normalize = Normalize(mean, std).train(model.training)
         self.model = model
         self.training = model.training
-        self.class_names = tuple(class_names or getattr(model, "class_names", None) or ())
-        weight: Any = next((p for p in model.parameters() if p.is_floating_point()), None)
-        if weight is not None:
-            self.normalize.to(device=weight.device, dtype=weight.dtype)
+        self.class_names = _texts(getattr(model, "class_names", None) if class_names is None else class_names)
+        self.normalize.to(device=device_of(model), dtype=dtype_of(model))
 
     def forward(self, images: Tensor) -> Tensor:
         out: Tensor = self.model(self.normalize(images))
         return out
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            if name in self.__dict__.get("_modules", {}).get("model", nn.Module())._modules:
+                raise AttributeError(f"{error}. The network inside has it: .model.{name}") from None
+            raise
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network inside its normalization; any other model as it is."""
+    return model.model if isinstance(model, Normalized) else model
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of a model's weights, or of its buffers; the CPU if it has none."""
+    tensor: Tensor | None = next(model.parameters(), None)
+    tensor = next(model.buffers(), None) if tensor is None else tensor
+    return torch.device("cpu") if tensor is None else tensor.device
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """Return the floating type of most of a model's weights, which is what its images have to have; float32 without.
+
+    The first weight would not do: it may be a counter, or a scale that is kept in another precision.
+    """
+    count: Counter[torch.dtype] = Counter()
+    for weight in model.parameters():
+        if weight.is_floating_point():
+            count[weight.dtype] += weight.numel()
+    return count.most_common(1)[0][0] if count else torch.float32
+
+
+def _check_network(model: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise BadInputError(f"A network is a torch.nn.Module, not {model!r:.80}. Wrap a function in one.")
+    found = next((layer for layer in model.modules() if isinstance(layer, Normalize)), None)
+    if found is not None:
+        mean = [round(value, 3) for value in found.mean.flatten().tolist()]
+        raise BadInputError(
+            f"The network normalizes its images already, with the mean {mean}. Take it as it is."
+        )
+
+
+def _texts(names: object) -> tuple[str, ...]:
+    given = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str | Mapping) else None
+    if names is None or (given is not None and all(isinstance(name, str) for name in given)):
+        return given or ()
+    raise BadInputError(
+        f"Class names are a sequence of texts in the order of the outputs, such as ['cat', 'dog']; got "
+        f"{type(names).__name__}: {names!r:.80}."
+    )
