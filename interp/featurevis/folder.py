@@ -27,7 +27,7 @@ from interp.featurevis.ascent import Stage
 from interp.featurevis.compute import PLAIN, Compute
 from interp.featurevis.objectives import Objective
 from interp.featurevis.parameterizations import Size
-from interp.featurevis.rendering import BATCH, RATE, Rendering, as_stages, render_many
+from interp.featurevis.rendering import BATCH, RATE, Rendering, fitting_stages, render_many
 from interp.featurevis.transforms import STANDARD, Transform
 from interp.fingerprint import fingerprint
 
@@ -226,7 +226,7 @@ def render_folder(
     """
     share = share or Share()
     _check_stems(objectives)
-    stages = as_stages(None, steps, size)
+    stages = fitting_stages(model, objectives, steps, size, transforms=transforms)
     options = {"transforms": tuple(transforms), "stages": stages, "rate": rate, "seed": seed, "batch": batch}
     options["compute"] = compute
     settings = settings_of(model, objectives, suffix=suffix, **options)

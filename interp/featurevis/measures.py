@@ -29,20 +29,6 @@ def fine_share(images: Tensor) -> Tensor:
     return found[:, frequency > FINE].sum(1) / found.flatten(1).sum(1).clamp(min=1e-12)
 
 
-def radial_power(images: Tensor, bins: int = 24) -> tuple[Tensor, Tensor]:
-    """Return the mean power in rings of frequency, from 0 to 0.5 cycles per pixel.
-
-    Returns:
-        The power (N, bins) and the middle of each ring (bins,) in cycles per pixel.
-    """
-    found, frequency = power(images)
-    ring = (frequency * 2 * bins).long().clamp(max=bins)
-    sums = found.new_zeros(len(images), bins + 1).index_add_(1, ring.flatten(), found.flatten(1))
-    counts = torch.bincount(ring.flatten(), minlength=bins + 1)
-    middles = (torch.arange(bins, device=images.device) + 0.5) / (2 * bins)
-    return (sums / counts.clamp(min=1))[:, :bins], middles
-
-
 def contrast(images: Tensor) -> Tensor:
     """Return the standard deviation of all values of an image, (N,); for photographs about 0.2."""
     return images.detach().flatten(1).std(1)
