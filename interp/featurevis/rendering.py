@@ -183,7 +183,8 @@ def render_many(
     stages = fitting_stages(network, objectives, steps, size, transforms=transforms)
     batches = [objectives[start : start + batch] for start in range(0, len(objectives), batch)]
     total = len(batches) * sum(stage.steps for stage in stages)
-    with tqdm(total=total, disable=not progress, unit="step") as bar:
+    label = f"{objectives[0].name} to {objectives[-1].name}" if objectives else ""
+    with tqdm(total=total, desc=label, disable=not progress, unit="step") as bar:
         for part in batches:
             ascent = Ascent(network, together(part), tuple(transforms), rate, seed, compute=compute)
             rendering = _told(_batch(ascent, stages, bar.update))
@@ -270,20 +271,32 @@ def fitting_stages(
     )
 
 
-@torch.no_grad()
 def takes(model: nn.Module, layers: Sequence[str], size: Size, transforms: Sequence[Transform] = ()) -> bool:
     """Return whether a network takes images of a size as far as the layers, under transforms.
 
     Raises:
         UnknownNameError: a layer or class does not exist.
     """
-    gray = torch.full((1, 3, *sides(size)), 0.5, dtype=torch.float32, device=image.device_of(model))
     try:
-        with hooks.evaluating(model):
-            look(model, gray, layers, transforms, streams(0, "size", ["gray"]))
+        check_takes(model, layers, size, transforms)
     except BadInputError:
         return False
     return True
+
+
+@torch.no_grad()
+def check_takes(
+    model: nn.Module, layers: Sequence[str], size: Size, transforms: Sequence[Transform] = ()
+) -> None:
+    """Run a network on a gray image of a size as far as the layers, so that what it cannot take is said at once.
+
+    Raises:
+        BadInputError: it fails; the message says why.
+        UnknownNameError: a layer or class does not exist.
+    """
+    gray = torch.full((1, 3, *sides(size)), 0.5).to(image.device_of(model), image.dtype_of(model))
+    with hooks.evaluating(model):
+        look(model, gray, layers, transforms, streams(0, "size", ["gray"]))
 
 
 def _names(objective: Objective, count: int = 1) -> tuple[str, ...]:
