@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 import torch
 
 from interp import cli
+from interp.cli.progress import Lines
 from interp.errors import BadInputError
+from interp.zoo import load_model
 
 RENDER = ["render", "efficientnet_lite0", "blocks.2.1", "--size", "32", "--steps", "2", "--batch", "4"]
 
@@ -85,3 +88,42 @@ def test_an_interruption_is_no_error_message(
     monkeypatch.setattr("interp.zoo.load_model", interrupted)
     assert cli.main(["layers", "efficientnet_lite0"]) == 130
     assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_the_names_and_numbers_that_the_command_line_has_are_those_of_the_package() -> None:
+    from interp import featurevis as fv
+    from interp.cli import network, render
+    from interp.errors import UnknownNameError
+
+    assert (render.RATE, render.BATCH, render.OUTPUT) == (fv.RATE, fv.BATCH, fv.OUTPUT)
+    with pytest.raises(UnknownNameError) as caught:
+        load_model("no such network")
+    assert tuple(caught.value.known) == (*network.NAMED, *(f"{family}:NAME" for family in network.FAMILIES))
+
+
+class Terminal(io.StringIO):
+    """Says that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_is_a_line_now_and_then_where_there_is_no_terminal() -> None:
+    plain, seldom, terminal = io.StringIO(), io.StringIO(), Terminal()
+    for stream, every in ((plain, 0.0), (seldom, 1000.0), (terminal, 0.0)):
+        lines = Lines(stream, every)
+        lines.write("a warning\n")
+        for text in ("\rconv: 1/2", "\rconv: 2/2", "\n"):
+            lines.write(text)
+    assert plain.getvalue().splitlines() == ["a warning", "conv: 1/2", "conv: 2/2", "conv: 2/2"]
+    assert seldom.getvalue() == "a warning\n"
+    assert terminal.getvalue() == "a warning\n\rconv: 1/2\rconv: 2/2\n"
+
+
+def test_bars_have_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interp.cli.progress.EVERY", 0.0)
+    monkeypatch.setattr("interp.cli.Lines", lambda stream: Lines(stream, 0.0))
+    assert cli.main([*RENDER, "--channels", "3,5", "-o", str(tmp_path / "out")]) == 0
+    assert "blocks.2.1:3 to blocks.2.1:5:" in capsys.readouterr().err

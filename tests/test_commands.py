@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interp import cli, image, spectrum, zoo
-from interp.microscope import commands
+from interp.cli import sources
 
 SMALL = ["efficientnet_lite0", "--layers", "blocks.1.1", "--images", "12", "--size", "32", "-k", "2"]
 SPECTRUM = ["spectrum", *SMALL, "-o", "run"]
@@ -114,7 +114,7 @@ def test_the_folder_of_another_run_is_refused(here: Path, capsys: pytest.Capture
 
 
 def test_shards_are_neither_many_nor_large() -> None:
-    assert [commands.shard_size(count) for count in (1, 800, 2000, 16_000, 1_281_167)] == [
+    assert [sources.shard_size(count) for count in (1, 800, 2000, 16_000, 1_281_167)] == [
         50,
         50,
         125,

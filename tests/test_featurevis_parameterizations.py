@@ -9,6 +9,7 @@ from torch import Tensor
 
 from interp import featurevis as fv
 from interp.errors import BadInputError
+from interp.featurevis.waves import real_columns
 
 ALL = [fv.PixelImage, fv.FourierImage, fv.MacoImage, fv.CppnImage]
 
@@ -46,7 +47,7 @@ def test_waves_are_the_same_picture_at_a_higher_resolution(
     image = fv.FourierImage(small, 2, noise=1.0)
     ratio = large[0] // small[0]
     torch.testing.assert_close(image.resized(large)()[:, :, ::ratio, ::ratio], image())
-    torch.testing.assert_close(image.latent(large)[:, :, ::ratio, ::ratio], image.latent())
+    torch.testing.assert_close(image.resized(large).latent()[:, :, ::ratio, ::ratio], image.latent())
     torch.testing.assert_close(image.resized(large).resized(small)(), image())
 
 
@@ -102,11 +103,50 @@ def test_maco_keeps_the_magnitudes() -> None:
     with torch.no_grad():
         image.phase.add_(torch.rand_like(image.phase))
     after = torch.fft.rfft2(fv.from_rgb(image()), norm="forward").abs()
-    # Up to the contrast, which is normalized. The mean, and the column whose two halves are one wave, are left out.
-    ratio = after[0, :, 1:, 1:-1] / before[0, :, 1:, 1:-1]
+    # Up to the contrast, which is normalized. The mean is left out; it is removed.
+    ratio = (after / before).flatten(2)[:, :, 1:]
     torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=0.02, atol=0.02)
     latent = fv.from_rgb(image(), margin=1e-6)
     assert latent.std() == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 17), (12, 9), (9, 12)])
+def test_the_magnitudes_stay_in_every_column(size: tuple[int, int]) -> None:
+    magnitude = fv.mean_magnitude(torch.rand(3, 3, *size))
+    image = fv.MacoImage(size, 2, magnitude=magnitude)
+    waves = torch.polar(magnitude.expand_as(image.phase), image.phase.detach())
+    real = real_columns(waves, size)
+    kept = torch.fft.rfft2(torch.fft.irfft2(real, s=size, norm="forward"), norm="forward")
+    torch.testing.assert_close(kept.abs(), magnitude.expand_as(image.phase))
+    assert torch.equal(real[..., 1 : (size[1] + 1) // 2], waves[..., 1 : (size[1] + 1) // 2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("kind", [fv.FourierImage, fv.PixelImage])
+def test_photographs_of_any_precision_are_a_start_in_single(
+    kind: type[fv.FourierImage] | type[fv.PixelImage], dtype: torch.dtype
+) -> None:
+    images = fv.FourierImage((12, 15), noise=0.3)().detach()
+    start = kind.of(images.to(dtype))
+    assert {parameter.dtype for parameter in start.parameters()} == {torch.float32}
+    torch.testing.assert_close(start(), images.clamp(0.01, 0.99), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_default_type_changes_no_image(kind: type[fv.Parameterization]) -> None:
+    expected = kind(16, 2)()  # type: ignore[call-arg]
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = kind(16, 2)()  # type: ignore[call-arg]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
+def test_sizes_are_whole_numbers_of_any_kind() -> None:
+    assert fv.FourierImage(np.int64(16)).size == (16, 16)  # type: ignore[arg-type]
+    assert fv.FourierImage((np.int32(16), 24)).size == (16, 24)  # type: ignore[arg-type]
 
 
 def test_a_cppn_is_the_same_function_at_any_size() -> None:
@@ -114,17 +154,6 @@ def test_a_cppn_is_the_same_function_at_any_size() -> None:
     with torch.no_grad():
         image.last.normal_(generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(image.resized(33)()[:, :, ::2, ::2], image())
-
-
-def test_images_share_what_is_common() -> None:
-    own, common = fv.FourierImage(32, 3), fv.FourierImage(16, noise=1.0)
-    shared = fv.SharedImage(own, common)
-    assert sum(parameter.numel() for parameter in shared.parameters()) == 3 * 3 * 32 * 17 * 2 + 3 * 16 * 9 * 2
-    torch.testing.assert_close(shared.resized(64)()[:, :, ::2, ::2], shared())
-    with torch.no_grad():
-        own.coefficients.zero_()
-    torch.testing.assert_close(shared()[0], shared()[2])
-    torch.testing.assert_close(shared()[:1, :, ::2, ::2], common())
 
 
 def test_alpha_is_a_fourth_channel() -> None:
@@ -141,7 +170,9 @@ def test_alpha_is_a_fourth_channel() -> None:
         (lambda: fv.FourierImage(64, 0), "at least one image"),
         (lambda: fv.MacoImage(64, magnitude=torch.ones(3, 64, 64)), "this size needs"),
         (lambda: fv.MacoImage(64).resized(128), "magnitudes of one size"),
-        (lambda: fv.SharedImage(fv.FourierImage(16), fv.FourierImage(16, 2)), "one image"),
+        (lambda: fv.FourierImage(64, 4, names=["a"]), "1 names for 4 images"),
+        (lambda: fv.PixelImage(64, 2, names=["a", "b", "c"]), "3 names for 2 images"),
+        (lambda: fv.FourierImage("64"), "whole number or"),  # type: ignore[arg-type]
         (lambda: fv.FourierImage.of(torch.rand(1, 3, 16, 16) * 255), r"in \[0, 1\]"),
     ],
 )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from interp import featurevis as fv
 from interp import hooks
 from interp.errors import BadInputError, UnknownNameError
+from interp.featurevis.ascent import Log
 from interp.image import Normalize
 
 SHORT = {"size": 32, "steps": 6}
@@ -204,15 +205,6 @@ def test_every_parameterization_climbs(tiny: nn.Module, kind: type[fv.Parameteri
     assert rendering.history[-5:].mean() > rendering.history[:5].mean() + 0.005
 
 
-def test_shared_images_climb_together(tiny: nn.Module) -> None:
-    ends = fv.channel("second", 0), fv.channel("second", 1)
-    path = fv.together([(1 - t) * ends[0] + t * ends[1] for t in (0.0, 0.5, 1.0)])
-    start = fv.SharedImage(fv.FourierImage(32, 3), fv.FourierImage(16))
-    rendering = fv.render(tiny, path + 0.1 * fv.alignment("act"), start, steps=20)
-    assert (rendering.history[-1] > rendering.history[0]).all()
-    assert rendering.images.shape == (3, 3, 32, 32)
-
-
 def test_accentuation_starts_from_an_image(tiny: nn.Module) -> None:
     image = fv.FourierImage(32, noise=0.5)().detach()
     rendering = fv.render(tiny, fv.deepdream("second"), fv.FourierImage.of(image), steps=3, rate=0.001)
@@ -271,7 +263,17 @@ class Pairs(Tiny):
         (lambda m: fv.render(m, fv.neuron("head", 0), **SHORT), "has no positions"),
         (lambda m: fv.render(m, fv.channel("second", 0), size=32, steps=0), "at least one step"),
         (lambda m: fv.render(m, fv.channel("second", 0), steps=[]), "at least one step"),
-        (lambda m: fv.render(m, fv.channel("second", 0), size=8), "8 to 4096"),
+        (lambda m: fv.render(m, fv.channel("second", 0), size=7), "7 x 7 is not usable"),
+        (lambda m: fv.render(m, fv.channel("second", 0), size=5000), "5000 x 5000 is not usable"),
+        (lambda m: fv.render(m, fv.channel("second", 0), steps=[(32, 1), (4, 1)]), "4 x 4 is not usable"),
+        (lambda m: fv.render(m, -fv.opacity(), **SHORT), "no alpha channel"),
+        (lambda m: fv.render(m, fv.logit("cat"), **SHORT), "does not know the names"),
+        (lambda m: fv.pad(-3), "cannot be negative"),
+        (lambda m: fv.blur(-1.0), "cannot be negative"),
+        (
+            lambda m: fv.render(m, fv.channel("second", 0), transforms=[fv.blur(11.0)], **SHORT),
+            "The transforms cannot take RGB images of 32 x 32 pixels",
+        ),
         (
             lambda m: fv.render(m, fv.of_layer("second", lambda v: torch.ones(len(v))), **SHORT),
             "does not depend on",
@@ -300,8 +302,90 @@ def test_a_size_that_the_network_cannot_take(tiny: nn.Module) -> None:
         def forward(self, images: Tensor) -> Tensor:
             return super().forward(nn.functional.max_pool2d(images, 40))
 
-    with pytest.raises(BadInputError, match=r"cannot take images of 16 x 16 pixels.*Choose a larger size"):
+    with pytest.raises(
+        BadInputError, match=r"cannot take RGB images of 32 x 32 pixels \(RuntimeError: .*stages"
+    ):
         fv.render(Deep(), fv.channel("second", 0), **SHORT)
+
+
+def test_the_reason_is_told_when_it_is_not_the_size() -> None:
+    gray = nn.Sequential(nn.Conv2d(1, 4, 3))
+    with pytest.raises(BadInputError, match=r"expected input.* to have 1 channels, but got 3 channels"):
+        fv.render(gray, fv.channel("0", 0), **SHORT)
+
+
+class Fixed(Tiny):
+    """Takes images of one size only, and says so as timm's networks do."""
+
+    class_names = ("cat", "dog", "egg", "fox")
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.shape[-2:] == (32, 32), f"Input height ({images.shape[-2]}) doesn't match model (32)."
+        return super().forward(images)
+
+
+def test_a_network_for_one_size_gets_all_steps_at_it() -> None:
+    fixed = Fixed().eval()
+    one = fv.render(fixed, fv.channel("second", 1), size=32, steps=6)
+    assert one.settings["stages"] == [[32, 32, 6]]
+    expected = fv.render(fixed, fv.channel("second", 1), steps=[fv.Stage(32, 6)])
+    assert torch.equal(one.images, expected.images)
+    (many,) = fv.render_many(fixed, [fv.channel("second", 1)], size=32, steps=6)
+    assert torch.equal(many.images, expected.images)
+    with pytest.raises(
+        BadInputError, match=r"64 x 64 pixels \(AssertionError: Input height \(64\) doesn't match"
+    ):
+        fv.render(fixed, fv.channel("second", 1), size=64, steps=6)
+    with pytest.raises(BadInputError, match=r"16 x 16 pixels"):  # stages that were asked for are not changed
+        fv.render(fixed, fv.channel("second", 1), steps=[fv.Stage(16, 3), fv.Stage(32, 3)])
+
+
+@pytest.mark.parametrize("size", [8, 12, 15, (14, 40)])
+def test_small_sizes_are_one_stage(tiny: nn.Module, size: fv.parameterizations.Size) -> None:
+    assert fv.two_stages(size, 6) == (fv.Stage(size, 6),)
+    assert fv.render(tiny, fv.channel("second", 1), size=size, steps=2).images.shape[-1] in (8, 12, 15, 40)
+
+
+def test_a_transform_that_half_the_size_cannot_take_leaves_one_stage(tiny: nn.Module) -> None:
+    made = fv.render(tiny, fv.channel("second", 1), size=16, steps=4, transforms=[fv.blur(4.0)])
+    assert made.settings["stages"] == [[16, 16, 4]]
+
+
+def test_a_class_has_a_name(tiny: nn.Module) -> None:
+    fixed = Fixed().eval()
+    named, numbered = (fv.render(fixed, fv.logit(target), size=32, steps=3) for target in ("egg", 2))
+    with torch.no_grad():
+        torch.testing.assert_close(named.score, fixed(named.images)[:, 2], atol=1e-4, rtol=1e-4)
+    assert (named.name, numbered.name) == ("logit:egg", "logit:2")
+    both = fv.render(fixed, fv.logit("egg") - fv.logit("dog"), size=32, steps=3)
+    with torch.no_grad():
+        out = fixed(both.images)
+    torch.testing.assert_close(both.score, out[:, 2] - out[:, 1], atol=1e-4, rtol=1e-4)
+    with pytest.raises(UnknownNameError, match=r"There is no class 'egs'\. Closest: egg"):
+        fv.render(fixed, fv.logit("egs"), size=32, steps=3)
+    fixed.class_names = ("cat", "dog", "egg")
+    with pytest.raises(BadInputError, match=r"3 class names and returns \(1, 4\)"):
+        fv.render(fixed, fv.logit("egg"), size=32, steps=3)
+
+
+def test_the_alpha_channel_is_neither_black_nor_full(tiny: nn.Module) -> None:
+    log = Log(scores=[torch.ones(1)], slopes=[torch.ones(1)])
+    pixels = torch.full((1, 4, 8, 8), 0.5)
+    pixels[:, 3] = 0
+    assert log.problems(["clear"], pixels) == ("",)
+    pixels[:, 0] = 0
+    assert "33% of the values are black or full" in log.problems(["red gone"], pixels)[0]
+
+
+def test_the_default_type_changes_no_rendering(tiny: nn.Module) -> None:
+    expected = fv.render(tiny, fv.channel("second", 1), **SHORT)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = fv.render(tiny, fv.channel("second", 1), **SHORT)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found.images, expected.images)
+    assert torch.equal(found.score, expected.score)
 
 
 def test_a_model_in_half_precision_is_rendered_in_single(tiny: nn.Module) -> None:

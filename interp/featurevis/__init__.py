@@ -7,7 +7,7 @@
     rendering.images        # (1, 3, 128, 128) in [0, 1]
     rendering.score         # (1,), the channel's mean activation
     fv.render(model, -fv.channel("blocks.3.2", 42))                     # the opposite
-    fv.render(model, fv.logit(985), size=224, steps=128)                # larger
+    fv.render(model, fv.logit("daisy"), size=224, steps=128)            # a class, by its name or index; larger
     fv.render(model, objective, fv.PixelImage(128), transforms=(), steps=256, rate=0.05)    # the naive way
     fv.render(model, objective, transforms=(fv.jitter(8), fv.rotate(5)), snapshots=[1, 16, 64])
     fv.render(model, objective - 0.5 * fv.total_variation())
@@ -32,12 +32,10 @@ from interp.featurevis.objectives import (
     IMAGE,
     OUTPUT,
     Objective,
-    activation_difference,
     channel,
     cosine_similarity,
     deepdream,
     direction,
-    direction_at,
     logit,
     neuron,
     of_layer,
@@ -70,7 +68,7 @@ from interp.featurevis.transforms import (
     transformed,
     warp,
 )
-from interp.featurevis.waves import FourierImage, MacoImage, SharedImage, mean_magnitude, wave_scale
+from interp.featurevis.waves import FourierImage, MacoImage, mean_magnitude, wave_scale
 from interp.runs import Share
 
 __all__ = [
@@ -95,10 +93,8 @@ __all__ = [
     "Rendering",
     "RenderingWarning",
     "Share",
-    "SharedImage",
     "Stage",
     "Transform",
-    "activation_difference",
     "alignment",
     "blur",
     "blurred",
@@ -109,7 +105,6 @@ __all__ = [
     "crop",
     "deepdream",
     "direction",
-    "direction_at",
     "diversity",
     "file_stem",
     "fine_share",

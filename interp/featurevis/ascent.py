@@ -10,13 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from interp import hooks
+from interp import image
 from interp.errors import BadInputError
 from interp.featurevis.compute import Compute
 from interp.featurevis.looking import look
 from interp.featurevis.measures import saturation
 from interp.featurevis.objectives import Objective
-from interp.featurevis.parameterizations import Parameterization, Size
+from interp.featurevis.parameterizations import Parameterization, Size, sides
 from interp.featurevis.streams import Streams, streams
 from interp.featurevis.transforms import Transform
 
@@ -88,7 +88,7 @@ class Log:
         slopes, scores = torch.stack(self.slopes), torch.stack(self.scores)
         dead = ~(slopes > 0).any(0)
         broken = ~(slopes.isfinite() & scores.isfinite()).all(0)
-        full = saturation(pixels)
+        full = saturation(pixels[:, :3])  # a transparent or opaque pixel is no black or full one
         marks = zip(names, dead.tolist(), broken.tolist(), full.tolist(), strict=True)
         return tuple(_problem(*mark) for mark in marks)
 
@@ -128,7 +128,7 @@ class Ascent:
         """Return where the ascent ends, and what was noted on the way."""
         log, random = Log(self.snapshots), streams(self.seed, "transforms", start.names)
         with torch.enable_grad():  # the caller may be inside no_grad
-            images = copy.deepcopy(start).to(hooks.device_of(self.network))
+            images = copy.deepcopy(start).to(image.device_of(self.network))
             for stage in stages:
                 images = images if images.size == sides(stage.size) else images.resized(stage.size)
                 self._climb(images, stage.steps, random, log, advance)
@@ -162,8 +162,3 @@ class Ascent:
         """Return the objective (N,) on the images as they are."""
         random = streams(self.seed, "last look", names)
         return self.objective(look(self.network, pixels, self.objective.layers, (), random))
-
-
-def sides(size: Size) -> tuple[int, int]:
-    """Return (height, width) of a size."""
-    return (size, size) if isinstance(size, int) else (size[0], size[1])

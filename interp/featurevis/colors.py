@@ -9,7 +9,9 @@ from interp import image
 
 # A square root of the covariance of ImageNet's colors, from Lucid (optvis/param/color.py): the columns are roughly
 # brightness, orange against blue, and magenta against green. It is divided by the length of the longest column.
-_COLOR_ROOT = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+_COLOR_ROOT = torch.tensor(
+    [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], dtype=torch.float32
+)
 COLORS = _COLOR_ROOT / _COLOR_ROOT.norm(dim=0).max()
 
 CONTRAST = 1.8  # a picture at this limit has about as much contrast as a photograph

@@ -26,7 +26,7 @@ from interp.featurevis.ascent import Stage
 from interp.featurevis.compute import PLAIN, Compute
 from interp.featurevis.objectives import Objective
 from interp.featurevis.parameterizations import Size
-from interp.featurevis.rendering import BATCH, RATE, Rendering, as_stages, render_many
+from interp.featurevis.rendering import BATCH, RATE, Rendering, fitting_stages, render_many
 from interp.featurevis.transforms import STANDARD, Transform
 from interp.fingerprint import fingerprint
 from interp.runs import Share
@@ -210,7 +210,7 @@ def render_folder(
     if batch < 1:
         raise BadInputError(f"A batch needs at least one image; got {batch}.")
     _check_stems(objectives)
-    stages = as_stages(None, steps, size)
+    stages = fitting_stages(model, objectives, steps, size, transforms=transforms)
     options = {"transforms": tuple(transforms), "stages": stages, "rate": rate, "seed": seed, "batch": batch}
     settings = settings_of(model, suffix=suffix, compute=compute, **options)
     out = Folder(Path(folder), settings, Share(*share), suffix)

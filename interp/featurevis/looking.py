@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from interp import hooks
-from interp.errors import BadInputError
+from interp.errors import BadInputError, InterpError, UnknownNameError
 from interp.featurevis.colors import to_rgb
-from interp.featurevis.objectives import ALPHA, IMAGE, OUTPUT
+from interp.featurevis.objectives import ALPHA, IMAGE, NAMED_OUTPUT, OUTPUT
 from interp.featurevis.streams import Streams, normal
 from interp.featurevis.transforms import Transform, compose
 from interp.featurevis.waves import wave_scale
@@ -24,31 +25,48 @@ def look(
     Args:
         model: takes images (N, 3, H, W) in [0, 1].
         pixels: (N, 3, H, W), or (N, 4, H, W) with alpha: then a new random background shows through at every call.
-        layers: names of layers, and IMAGE, OUTPUT or ALPHA.
+        layers: names of layers, and IMAGE, OUTPUT, ALPHA, or the output of one class by name.
         transforms: applied to the images before the model; IMAGE and ALPHA are as they are without them.
         random: one generator for each image.
 
     Raises:
-        BadInputError: the model cannot take images of this size, or returns no tensor.
-        UnknownNameError: there is no such layer.
+        BadInputError: the model or a transform cannot take images of this size, or the model returns no tensor, or
+            does not know the names of its classes.
+        UnknownNameError: there is no such layer or class.
     """
     images = pixels if pixels.shape[1] == 3 else _on_background(pixels, random)
     seen = {IMAGE: pixels[:, :3], ALPHA: pixels[:, 3:]}
-    wanted = [layer for layer in layers if layer not in (IMAGE, ALPHA, OUTPUT)]
-    shown = compose(transforms)(images, random)
-    try:
-        if OUTPUT in layers:
+    wanted = [layer for layer in layers if layer not in seen and not _is_output(layer)]
+    with _explaining("The transforms", pixels):
+        shown = compose(transforms)(images, random)
+    with _explaining("The network", shown):
+        if any(map(_is_output, layers)):
             seen |= _whole(model, shown, wanted)
         elif wanted:
             seen |= hooks.run(model, shown, wanted)
-    except torch.OutOfMemoryError:
+    return seen | {
+        layer: _named(model, layer, seen[OUTPUT]) for layer in layers if layer.startswith(NAMED_OUTPUT)
+    }
+
+
+@contextlib.contextmanager
+def _explaining(who: str, images: Tensor) -> Iterator[None]:
+    """Say of what kind the images were that something failed on, whatever it raised."""
+    try:
+        yield
+    except (InterpError, torch.OutOfMemoryError):
         raise
-    except RuntimeError as error:
-        size = " x ".join(str(side) for side in shown.shape[-2:])
+    except Exception as error:
+        size = " x ".join(str(side) for side in images.shape[-2:])
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise BadInputError(
-            f"The model cannot take images of {size} pixels: {error} Choose a larger size."
+            f"{who} cannot take RGB images of {size} pixels ({reason}). If it is the size: give another `size`, or the "
+            "stages yourself, such as steps=[Stage(224, 96)] for one size only."
         ) from error
-    return seen
+
+
+def _is_output(layer: str) -> bool:
+    return layer == OUTPUT or layer.startswith(NAMED_OUTPUT)
 
 
 def _whole(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -59,6 +77,27 @@ def _whole(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str,
             f"The model returns {type(output).__name__}, not one tensor of logits. Wrap it so that it returns one."
         )
     return {**found, OUTPUT: output}
+
+
+def _named(model: nn.Module, layer: str, output: Tensor) -> Tensor:
+    """Return the output (N, 1) of a class by its name."""
+    name, names = layer.removeprefix(NAMED_OUTPUT), list(getattr(model, "class_names", None) or ())
+    if not names:
+        raise BadInputError(
+            f"The model does not know the names of its classes, so {name!r} cannot be found. Give an index, or set "
+            "model.class_names."
+        )
+    if names.count(name) > 1:
+        raise BadInputError(
+            f"Several classes have the name {name!r}. Give the index of the one that you mean."
+        )
+    if name not in names:
+        raise UnknownNameError("class", name, names)
+    if output.ndim != 2 or output.shape[1] != len(names):
+        raise BadInputError(
+            f"The model has {len(names)} class names and returns {tuple(output.shape)}; (N, {len(names)}) is needed."
+        )
+    return output[:, names.index(name)][:, None]
 
 
 def _on_background(pixels: Tensor, random: Streams) -> Tensor:

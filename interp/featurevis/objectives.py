@@ -23,6 +23,7 @@ from interp.errors import BadInputError
 IMAGE = "image"
 OUTPUT = "output"
 ALPHA = "alpha"
+NAMED_OUTPUT = "output:"  # with the name of a class behind it: that output alone, (N, 1)
 Seen = Mapping[str, Tensor]
 
 
@@ -177,26 +178,16 @@ def direction(layer: str, vector: Tensor, *, cosine_power: float = 0.0, name: st
     return of_layer(layer, score, name or f"{layer}:direction")
 
 
-def direction_at(
-    layer: str,
-    vector: Tensor,
-    position: tuple[int, int] | None = None,
-    *,
-    cosine_power: float = 0.0,
-    name: str | None = None,
-) -> Objective:
-    """Return the dot product of the activations at one position (row, column) with a direction (C,)."""
+def logit(target: int | str) -> Objective:
+    """Return one output of the model, before the softmax: its index, or the name of its class.
 
-    def score(values: Tensor) -> Tensor:
-        row, column = _position(layer, values, position)
-        return _toward(layer, values[:, :, row, column], vector, cosine_power)
-
-    return of_layer(layer, score, name or f"{layer}:direction@{position or 'middle'}")
-
-
-def logit(index: int) -> Objective:
-    """Return one output of the model, before the softmax."""
-    return of_layer(OUTPUT, lambda values: mean_of(_channel(OUTPUT, values, index)), f"logit:{index}")
+    Raises:
+        BadInputError: (on rendering) there is no such output, or the model does not know the names of its classes.
+        UnknownNameError: (on rendering) no class has that name; the message lists the closest.
+    """
+    if isinstance(target, str):
+        return of_layer(f"{NAMED_OUTPUT}{target}", mean_of, f"logit:{target}")
+    return of_layer(OUTPUT, lambda values: mean_of(_channel(OUTPUT, values, target)), f"logit:{target}")
 
 
 def deepdream(layer: str) -> Objective:
@@ -205,19 +196,6 @@ def deepdream(layer: str) -> Objective:
     Mordvintsev, Olah and Tyka, 2015, "Inceptionism: Going deeper into neural networks".
     """
     return of_layer(layer, lambda values: mean_of(values.square()), f"{layer}:deepdream")
-
-
-def activation_difference(layer: str, goal: Tensor) -> Objective:
-    """Return the mean absolute difference to the activations `goal`, (1 or N, C, H, W): subtract it to come close.
-
-    Maximizing its negative inverts the features of an image (Mahendran and Vedaldi, 2015,
-    https://arxiv.org/abs/1412.0035).
-    """
-
-    def score(values: Tensor) -> Tensor:
-        return mean_of((values - _same_shape(layer, values, goal)).abs())
-
-    return of_layer(layer, score, f"{layer}:difference")
 
 
 def cosine_similarity(layer: str, goal: Tensor) -> Objective:

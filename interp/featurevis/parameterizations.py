@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 import torch
@@ -32,9 +34,13 @@ class Parameterization(nn.Module):
     def __init__(self, size: Size, count: int, names: Sequence[str] | None) -> None:
         super().__init__()
         self.size = check_size(size)
-        self.names = tuple(names) if names is not None else tuple(str(index) for index in range(count))
+        self.names = tuple(str(index) for index in range(count)) if names is None else tuple(names)
         if not self.names:
             raise BadInputError(f"A parameterization needs at least one image; count is {count}.")
+        if count not in (1, len(self.names)):
+            raise BadInputError(
+                f"There are {len(self.names)} names for {count} images. Leave one of the two out."
+            )
 
     def forward(self) -> Tensor:
         """Return the images, (N, 3, H, W), or (N, 4, H, W) with alpha."""
@@ -47,9 +53,24 @@ class Parameterization(nn.Module):
         return out
 
 
+def sides(size: Size) -> tuple[int, int]:
+    """Return (height, width) of a size, which may be one whole number of any kind, such as one of numpy.
+
+    Raises:
+        BadInputError: it is something else.
+    """
+    try:
+        height, width = size if isinstance(size, Sequence) else (size, size)
+        return operator.index(height), operator.index(width)
+    except (TypeError, ValueError):
+        raise BadInputError(
+            f"A size is a whole number or (height, width), in pixels; got {size!r}."
+        ) from None
+
+
 def check_size(size: Size) -> tuple[int, int]:
     """Return (height, width), if an image can have this size."""
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = sides(size)
     if min(height, width) < 8 or max(height, width) > 4096:
         raise BadInputError(
             f"The size {height} x {width} is not usable; each side has to be 8 to 4096 pixels."
@@ -86,7 +107,7 @@ class PixelImage(Parameterization):
     def of(cls, images: Tensor) -> Self:
         """Start from images (N, 3, H, W) in [0, 1]."""
         out = cls(sides_of(images), len(images))
-        out.latent = nn.Parameter(from_rgb(images, decorrelated=False))
+        out.latent = nn.Parameter(from_rgb(images.float(), decorrelated=False))
         return out
 
     def forward(self) -> Tensor:
@@ -125,9 +146,10 @@ class CppnImage(Parameterization):
         random = streams(seed, "cppn", self.names)
         inputs = [2] + [2 * width] * (depth - 1)
         self.hidden = nn.ParameterList([normal(random, (width, wide)) / math.sqrt(wide) for wide in inputs])
-        self.biases = nn.ParameterList([torch.zeros(len(self.names), width, 1) for _ in inputs])
+        zeros = partial(torch.zeros, dtype=torch.float32)
+        self.biases = nn.ParameterList([zeros(len(self.names), width, 1) for _ in inputs])
         # A gray start: the first steps then choose the color.
-        self.last = nn.Parameter(torch.zeros(len(self.names), 3, 2 * width))
+        self.last = nn.Parameter(zeros(len(self.names), 3, 2 * width))
 
     def forward(self) -> Tensor:
         values = self._positions().expand(len(self.names), -1, -1)
@@ -138,8 +160,8 @@ class CppnImage(Parameterization):
         return (self.last @ values).reshape(-1, 3, *self.size).sigmoid()
 
     def _positions(self) -> Tensor:
-        rows, columns = (torch.linspace(-1, 1, side, device=self.last.device) for side in self.size)
-        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+        rows, columns = (torch.linspace(-1, 1, side, dtype=torch.float32) for side in self.size)
+        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).to(self.last.device)
         return grid.flatten(1) * math.sqrt(3)  # uniform on [-sqrt 3, sqrt 3] has the variance 1
 
 

@@ -87,8 +87,20 @@ def blurred() -> Objective:
 
 
 def opacity() -> Objective:
-    """Return the mean of the alpha channel, where there is one: subtract it to keep only what counts."""
-    return of_layer(ALPHA, mean_of, "opacity")
+    """Return the mean of the alpha channel: subtract it to keep only what counts.
+
+    Raises:
+        BadInputError: (on rendering) the images have no alpha channel.
+    """
+
+    def score(alpha: Tensor) -> Tensor:
+        if not alpha.shape[1]:
+            raise BadInputError(
+                "The images have no alpha channel. Start from FourierImage(size, alpha=True)."
+            )
+        return mean_of(alpha)
+
+    return of_layer(ALPHA, score, "opacity")
 
 
 def _needs_batch(layer: str, values: Tensor, what: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import folding
+from interp import folding, hooks, image
 from interp.errors import BadInputError
-from interp.featurevis.ascent import BETAS, Ascent, Stage, sides
+from interp.featurevis.ascent import BETAS, Ascent, Stage
 from interp.featurevis.colors import CONTRAST
 from interp.featurevis.compute import PLAIN, Compute
+from interp.featurevis.looking import look
 from interp.featurevis.objectives import Objective, together
-from interp.featurevis.parameterizations import Parameterization, Size
+from interp.featurevis.parameterizations import Parameterization, Size, check_size, sides
+from interp.featurevis.streams import streams
 from interp.featurevis.transforms import STANDARD, Transform
 from interp.featurevis.waves import FourierImage
 
@@ -31,9 +34,12 @@ class RenderingWarning(UserWarning):
 def two_stages(size: Size = 128, steps: int = 96) -> tuple[Stage, ...]:
     """Return the standard schedule: half of the steps at half the size, then the other half at the size itself.
 
-    Coarse forms are found at a quarter of the cost, and the fine ones get less time to become noise.
+    Coarse forms are found at a quarter of the cost, and the fine ones get less time to become noise. Sides below 16,
+    whose half no image can have, take all steps at once.
     """
-    height, width = sides(size)
+    height, width = check_size(size)
+    if min(height, width) < 16 or steps < 2:
+        return (Stage(size, steps),)
     return (Stage((height // 2, width // 2), steps - steps // 2), Stage(size, steps // 2))
 
 
@@ -113,7 +119,8 @@ def render(
             many as the objective has `together`.
         transforms: what the images go through before the model, with new random numbers at every step.
         steps: how many, or stages of size and steps. A number means `two_stages(size, steps)` without a
-            parameterization, and so many steps at its own size with one.
+            parameterization, or one stage where the network cannot take half the size, as those for images of one
+            size; with a parameterization it means so many steps at its own size.
         size: (height, width), or one number for a square; only used without a parameterization.
         rate: learning rate of Adam. 0.1 suits the standard, 0.05 waves without a limit on the contrast.
         seed: decides the start and the transforms. Image i has its own random numbers, by the name of its objective.
@@ -129,11 +136,13 @@ def render(
     Warns:
         RenderingWarning: a dead channel, NaN, or many saturated pixels.
     """
-    stages = as_stages(parameterization, steps, size)
+    as_stages(parameterization, steps, size)  # what cannot be is said before the network is copied
+    with torch.inference_mode(False):
+        network = compute.prepared(folding.fold(model, keep=objective.layers), objective.layers)
+    stages = fitting_stages(network, [objective], steps, size, start=parameterization, transforms=transforms)
     total = sum(stage.steps for stage in stages)
     bar = tqdm(total=total, desc=objective.name, disable=not progress, unit="step")
     with bar, torch.inference_mode(False):
-        network = compute.prepared(folding.fold(model, keep=objective.layers), objective.layers)
         if parameterization is None:
             parameterization = standard_image(stages[0].size, _names(objective), seed)
         ascent = Ascent(network, objective, tuple(transforms), rate, seed, frozenset(snapshots), compute)
@@ -167,13 +176,15 @@ def render_many(
     """
     if batch < 1:
         raise BadInputError(f"A batch needs at least one image; got {batch}.")
-    stages = as_stages(None, steps, size)
+    as_stages(None, steps, size)
     with torch.inference_mode(False):
         layers = {layer for objective in objectives for layer in objective.layers}
         network = compute.prepared(folding.fold(model, keep=layers), layers)
+    stages = fitting_stages(network, objectives, steps, size, transforms=transforms)
     batches = [objectives[start : start + batch] for start in range(0, len(objectives), batch)]
     total = len(batches) * sum(stage.steps for stage in stages)
-    with tqdm(total=total, disable=not progress, unit="step") as bar:
+    label = f"{objectives[0].name} to {objectives[-1].name}" if objectives else ""
+    with tqdm(total=total, desc=label, disable=not progress, unit="step") as bar:
         for part in batches:
             ascent = Ascent(network, together(part), tuple(transforms), rate, seed, compute=compute)
             rendering = _told(_batch(ascent, stages, bar.update))
@@ -220,16 +231,72 @@ def _settings(ascent: Ascent, start: Parameterization, stages: Sequence[Stage]) 
 def as_stages(
     parameterization: Parameterization | None, steps: int | Sequence[Stage], size: Size
 ) -> tuple[Stage, ...]:
-    """Return the stages that `steps` stands for, see `render`."""
-    if not isinstance(steps, int):
+    """Return the stages that `steps` stands for, see `render`.
+
+    Raises:
+        BadInputError: a stage without a step, or of a size that no image can have.
+    """
+    if isinstance(steps, Sequence):
         stages = tuple(Stage(*stage) for stage in steps)
-    elif parameterization is None and steps > 1:
-        stages = two_stages(size, steps)
+    elif parameterization is None:
+        stages = two_stages(size, operator.index(steps))
     else:
-        stages = (Stage(size if parameterization is None else parameterization.size, steps),)
+        stages = (Stage(parameterization.size, operator.index(steps)),)
     if not stages or min(stage.steps for stage in stages) < 1:
         raise BadInputError(f"A rendering needs at least one step in every stage; got {steps}.")
+    for stage in stages:
+        check_size(stage.size)
     return stages
+
+
+def fitting_stages(
+    model: nn.Module,
+    objectives: Sequence[Objective],
+    steps: int | Sequence[Stage],
+    size: Size,
+    *,
+    start: Parameterization | None = None,
+    transforms: Sequence[Transform] = STANDARD,
+) -> tuple[Stage, ...]:
+    """Return the stages that `steps` stands for with this network, see `render`.
+
+    Of the two stages that a number stands for, the first is left out where network or transforms cannot take it.
+    """
+    stages = as_stages(start, steps, size)
+    if isinstance(steps, Sequence) or len(stages) == 1 or not objectives:
+        return stages
+    layers = tuple({layer: None for objective in objectives for layer in objective.layers})
+    return (
+        stages if takes(model, layers, stages[0].size, transforms) else (Stage(size, operator.index(steps)),)
+    )
+
+
+def takes(model: nn.Module, layers: Sequence[str], size: Size, transforms: Sequence[Transform] = ()) -> bool:
+    """Return whether a network takes images of a size as far as the layers, under transforms.
+
+    Raises:
+        UnknownNameError: a layer or class does not exist.
+    """
+    try:
+        check_takes(model, layers, size, transforms)
+    except BadInputError:
+        return False
+    return True
+
+
+@torch.no_grad()
+def check_takes(
+    model: nn.Module, layers: Sequence[str], size: Size, transforms: Sequence[Transform] = ()
+) -> None:
+    """Run a network on a gray image of a size as far as the layers, so that what it cannot take is said at once.
+
+    Raises:
+        BadInputError: it fails; the message says why.
+        UnknownNameError: a layer or class does not exist.
+    """
+    gray = torch.full((1, 3, *sides(size)), 0.5).to(image.device_of(model), image.dtype_of(model))
+    with hooks.evaluating(model):
+        look(model, gray, layers, transforms, streams(0, "size", ["gray"]))
 
 
 def _names(objective: Objective, count: int = 1) -> tuple[str, ...]:

@@ -25,9 +25,9 @@ def streams(seed: int, purpose: str, names: Sequence[str]) -> list[torch.Generat
 
 def normal(random: Streams, shape: Sequence[int]) -> Tensor:
     """Return (N, *shape) standard normal numbers, those of image i from its own stream."""
-    return torch.stack([torch.randn(tuple(shape), generator=one) for one in random])
+    return torch.stack([torch.randn(tuple(shape), generator=one, dtype=torch.float32) for one in random])
 
 
 def uniform(random: Streams, count: int) -> Tensor:
     """Return (N, count) numbers uniform in [-1, 1), those of image i from its own stream."""
-    return torch.stack([torch.rand(count, generator=one) for one in random]) * 2 - 1
+    return torch.stack([torch.rand(count, generator=one, dtype=torch.float32) for one in random]) * 2 - 1

@@ -94,6 +94,10 @@ class pad:
     pixels: int
     gray: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.pixels < 0:
+            raise BadInputError(f"{self}: pixels cannot be negative. crop cuts.")
+
     def __call__(self, images: Tensor, random: Streams) -> Tensor:
         sides = (self.pixels,) * 4
         if self.gray is None:
@@ -142,6 +146,10 @@ class blur:
     """Blur with a Gaussian of this standard deviation in pixels."""
 
     deviation: float
+
+    def __post_init__(self) -> None:
+        if self.deviation < 0:
+            raise BadInputError(f"{self}: the deviation cannot be negative.")
 
     def __call__(self, images: Tensor, random: Streams) -> Tensor:
         if self.deviation == 0:

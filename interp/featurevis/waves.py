@@ -1,4 +1,4 @@
-"""Parameterizations by waves: the standard, fixed magnitudes with free phases, and images with a common part."""
+"""Parameterizations by waves: the standard, and fixed magnitudes with free phases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from interp.errors import BadInputError
 from interp.featurevis.colors import from_rgb, to_rgb
-from interp.featurevis.parameterizations import Parameterization, Size, check_size, sides_of
+from interp.featurevis.parameterizations import Parameterization, Size, sides_of
 from interp.featurevis.streams import normal, streams
 
 DECAY = 1.25  # the exponent of 1/f; 1 is that of photographs (Field, 1987), 1.5 comes out foggy
@@ -62,18 +62,15 @@ class FourierImage(Parameterization):
     def of(cls, images: Tensor, *, decay: float = DECAY) -> Self:
         """Start from images (N, 3, H, W) in [0, 1]: the way to accentuate a photograph."""
         out = cls(sides_of(images), len(images), decay=decay)
-        waves = torch.fft.rfft2(from_rgb(images), norm="forward")
+        out.scale = out.scale.to(images.device)
+        waves = torch.fft.rfft2(from_rgb(images.float()), norm="forward")
         scaled = torch.where(out.scale > 0, waves / out.scale.clamp(min=1e-12), 0)
         out.coefficients = nn.Parameter(torch.view_as_real(scaled).contiguous())
         return out
 
-    def latent(self, size: tuple[int, int] | None = None) -> Tensor:
-        """Return the image before the colors and the sigmoid, (N, 3 or 4, H, W), also sampled at another size."""
-        waves: Tensor = self.coefficients
-        scale = self.scale
-        if size is not None and size != self.size:
-            waves, scale = copy_waves(waves, self.size, size), wave_scale(size, self.decay).to(scale)
-        return _image_of(torch.view_as_complex(waves) * scale, size or self.size)
+    def latent(self) -> Tensor:
+        """Return the image before the colors and the sigmoid, (N, 3 or 4, H, W)."""
+        return _image_of(torch.view_as_complex(self.coefficients) * self.scale, self.size)
 
     def forward(self) -> Tensor:
         return to_rgb(self.latent(), decorrelated=self.decorrelated, contrast=self.contrast)
@@ -158,7 +155,7 @@ class MacoImage(Parameterization):
 
     def forward(self) -> Tensor:
         waves = torch.polar(self.magnitude.expand_as(self.phase), self.phase)
-        latent = _image_of(waves, self.size)
+        latent = _image_of(real_columns(waves, self.size), self.size)
         latent = latent - latent.mean(dim=(2, 3), keepdim=True)
         return to_rgb(self.contrast * latent / latent.std(dim=(1, 2, 3), keepdim=True))
 
@@ -166,37 +163,28 @@ class MacoImage(Parameterization):
         raise BadInputError("MacoImage has the magnitudes of one size; make one at the size that is wanted.")
 
 
+def real_columns(waves: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the waves (..., H, W // 2 + 1) with those columns made possible for a real image that hold both a wave and
+    its opposite: the first one, and the last one of an even width.
+
+    There the rows k and -k are one wave, so the second takes the phase of the first; what is its own opposite is real.
+    The inverse transform would average the two otherwise, and with them their magnitudes.
+    """
+    middle = waves[..., 1 : (size[1] + 1) // 2]
+    ends = [_own_opposite(waves[..., :1])]
+    ends += [] if size[1] % 2 else [_own_opposite(waves[..., -1:])]
+    return torch.cat([ends[0], middle, *ends[1:]], dim=-1)
+
+
+def _own_opposite(column: Tensor) -> Tensor:
+    height = column.shape[-2]
+    single = column.abs().copysign(column.real)
+    upper = column[..., 1 : (height + 1) // 2, :]
+    half = [] if height % 2 else [single[..., height // 2 : height // 2 + 1, :]]
+    return torch.cat([single[..., :1, :], upper, *half, upper.flip(-2).conj()], dim=-2)
+
+
 def mean_magnitude(images: Tensor) -> Tensor:
     """Return the mean magnitude of the waves of images (N, 3, H, W) in decorrelated colors, (3, H, W // 2 + 1)."""
-    waves: Tensor = torch.fft.rfft2(from_rgb(images), norm="forward")
+    waves: Tensor = torch.fft.rfft2(from_rgb(images.float()), norm="forward")
     return waves.abs().mean(0)
-
-
-class SharedImage(Parameterization):
-    """Images that have a common part: own[i] + common, added before the colors.
-
-    A common part keeps the images of a batch aligned, for example while the objective goes from one neuron to another
-    (differentiable parameterizations, 2018, sections on interpolation).
-
-    Args:
-        own: what each image has for itself.
-        common: what all share, one image; a smaller size makes the common part the coarse one.
-    """
-
-    def __init__(self, own: FourierImage, common: FourierImage) -> None:
-        if len(common.names) != 1:
-            raise BadInputError(f"The common part has to be one image; it has {len(common.names)}.")
-        super().__init__(own.size, len(own.names), own.names)
-        self.own, self.common = own, common
-
-    def forward(self) -> Tensor:
-        common = self.common.latent(self.size)
-        own = self.own
-        return to_rgb(own.latent() + common, decorrelated=own.decorrelated, contrast=own.contrast)
-
-    def resized(self, size: Size) -> Self:
-        ratio = check_size(size)[0] / self.size[0]
-        height, width = (max(8, round(side * ratio)) for side in self.common.size)
-        out = super().resized(size)
-        out.own, out.common = self.own.resized(size), self.common.resized((height, width))
-        return out

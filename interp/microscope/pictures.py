@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from interp import featurevis as fv
 from interp import folding, hooks, image, runs
+from interp.featurevis.rendering import check_takes, takes
 from interp.spectrum import Entry, Source, Spectrum
 from interp.spectrum.patches import Field, receptive_field, window
 
@@ -23,6 +24,7 @@ SHEET, ACROSS = (
     256,
     16,
 )  # optimized pictures on a sheet and in its row, as templates/microscope-parts.js has them
+SIDE = 128  # of an optimized picture in pixels, where the network takes it
 QUALITY = 80  # of WebP: what is lost is not seen at this size
 PART = 250  # images between two records of what is finished
 DOWNWARD = ("minimum", "slightly negative")  # the columns whose patch is where the unit is weakest
@@ -86,7 +88,7 @@ def show(
     windows: dict[tuple[str, int, str, int], Window] = {}
     look = _Look(model, tuple(spectrum.layers))
     work.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=len(ids), unit=" images", disable=not progress) as bar:
+    with tqdm(total=len(ids), desc="images on the site", unit=" images", disable=not progress) as bar:
         for start in range(0, len(ids), PART):
             part = ids[start : start + PART]
             record = work / f"{start:09d}.json"
@@ -193,6 +195,22 @@ def write_sheet(pictures: Sequence[np.ndarray], path: Path) -> None:
         PILImage.fromarray(sheet).save(temporary, format="WEBP", quality=QUALITY, method=6)
 
 
+def picture_side(model: nn.Module, layers: Sequence[str], size: int) -> int:
+    """Return the side of the optimized pictures: 128 pixels, or that of the images where the network takes no other.
+
+    Args:
+        model: the network.
+        layers: whose channels are rendered.
+        size: side of the images that the network is shown.
+
+    Raises:
+        BadInputError: the network takes no images of that size either; the message says why.
+    """
+    check_takes(model, layers, size)
+    side = min(SIDE, size)
+    return side if takes(model, layers, side) else size
+
+
 def rendered(
     model: nn.Module,
     layer: str,
@@ -201,6 +219,7 @@ def rendered(
     folder: Path,
     *,
     steps: int,
+    side: int = SIDE,
     progress: bool = False,
 ) -> list[np.ndarray]:
     """Render every channel of a layer upwards (1) or downwards (-1); return the pictures as bytes (S, S, 3).
@@ -208,6 +227,6 @@ def rendered(
     The pictures are kept in the folder: a second start renders only what is missing.
     """
     objectives = [sign * fv.channel(layer, channel) for channel in range(channels)]
-    out = fv.render_folder(model, objectives, folder, steps=steps, progress=progress)
+    out = fv.render_folder(model, objectives, folder, steps=steps, size=side, progress=progress)
     paths = [folder / out.images[objective.name]["file"] for objective in objectives]
     return [image.to_numpy(image.load(path))[0] for path in paths]

@@ -65,7 +65,8 @@ def build(
         batch: images in a forward pass.
         steps: of the optimized pictures; 0 leaves them out.
         side: of an image on the site in pixels.
-        size: side of the images of the source in pixels, at which receptive fields and weights are measured.
+        size: side of the images of the source in pixels, at which receptive fields and weights are measured; pictures
+            are optimized at it if it is below 128, or if the network takes no other.
         optimized: gives the pictures (S, S, 3), as bytes, of all channels for (layer, sign), where they exist already.
         engine: runs the shards of the images.
         progress: whether to show bars.
@@ -82,6 +83,7 @@ def build(
     site, names = Path(site), tuple(dict.fromkeys(layers))
     work = site.with_name(f"{site.name}-work")
     device = str(hooks.device_of(model))
+    picture_side = pictures.picture_side(model, names, size)
     job = Job(model, names, source, pool=pool, k=k, sample=sample, batch=batch, device=device)
     runs.claim(site, {**job.settings, "side": side, "steps": steps})
     spectrum = run(job, work / "spectrum", engine=engine, progress=progress)
@@ -89,7 +91,9 @@ def build(
         model, spectrum, source, site / "thumbnails", work / f"images-{side}", side=side, progress=progress
     )
     if steps:
-        _optimize(optimized or _renderer(model, spectrum, work, steps, progress), spectrum, site)
+        _optimize(
+            optimized or _renderer(model, spectrum, work, steps, picture_side, progress), spectrum, site
+        )
     words = {"title": title, "about": about, "credit": credit, "back": back, "size": size, "thumbnail": side}
     _write_data(model, spectrum, shown, words, site, optimized=bool(steps))
     write_page(site)
@@ -113,13 +117,17 @@ def _optimize(render: Optimized, spectrum: Spectrum, site: Path) -> None:
         pictures.write_sheets(found, names, site / "optimized")
 
 
-def _renderer(model: nn.Module, spectrum: Spectrum, work: Path, steps: int, progress: bool) -> Optimized:
+def _renderer(
+    model: nn.Module, spectrum: Spectrum, work: Path, steps: int, side: int, progress: bool
+) -> Optimized:
     """Return a function that renders all channels of a layer, and keeps what is finished."""
 
     def render(layer: str, sign: int) -> Sequence[np.ndarray]:
         folder = work / f"optimized-{runs.file_stem(layer)}-{'plus' if sign > 0 else 'minus'}"
         channels = len(spectrum.layers[layer])
-        return pictures.rendered(model, layer, channels, sign, folder, steps=steps, progress=progress)
+        return pictures.rendered(
+            model, layer, channels, sign, folder, steps=steps, side=side, progress=progress
+        )
 
     return render
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 from collections.abc import Callable, Sequence
@@ -46,7 +47,7 @@ def load_model(name: str = DEFAULT) -> nn.Module:
     if not isinstance(name, str):
         raise BadInputError(f"A name is needed, such as {DEFAULT!r}, not {type(name).__name__}.")
     with torch.random.fork_rng(devices=[]):  # weights are random before they are loaded
-        return _builder(name)().eval()
+        return _builder(name)().float().eval()  # where torch's default is another type, they would mix
 
 
 def normalized(
@@ -83,7 +84,20 @@ def _builder(name: str) -> Callable[[], nn.Module]:
         return named[name]
     if colon and family in families:
         return lambda: families[family](rest)
-    raise UnknownNameError("model", name, [*named, "torchvision:NAME", "timm:NAME"])
+    raise UnknownNameError("model", name, [*_in_families(name), *named, "torchvision:NAME", "timm:NAME"])
+
+
+def _in_families(name: str) -> list[str]:
+    """Return the full names of networks that are called so in the optional packages, as far as they are installed."""
+    found = []
+    with contextlib.suppress(ImportError):
+        models = importlib.import_module("torchvision").models
+        found += [f"torchvision:{name}"] * (name.lower() in models.list_models(module=models))
+    with contextlib.suppress(ImportError):
+        found += [f"timm:{name}"] * (
+            name.lower() in importlib.import_module("timm").list_models(pretrained=True)
+        )
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,60 @@
+"""`interp microscope`: a site that shows every channel of a network."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interp.cli import network, sources, streams
+from interp.errors import BadInputError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    command = streams.add_command(
+        commands, "microscope", "build a site that shows every channel of a network"
+    )
+    command.add_argument("--title", help="the name of the network on the site")
+    command.add_argument(
+        "--steps", type=int, default=96, help="of the optimized pictures, 0 for none (%(default)s)"
+    )
+    command.add_argument(
+        "--side", type=int, default=224, help="of an image on the site in pixels (%(default)s)"
+    )
+    command.set_defaults(check=check, command=build_site)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse what can be seen to be wrong before anything is loaded."""
+    streams.check(options)
+    if options.side < 8 or options.steps < 0:
+        raise BadInputError(f"side >= 8 and steps >= 0 are needed; got {options.side} and {options.steps}.")
+
+
+def build_site(options: argparse.Namespace) -> None:
+    """Build the site, or what is missing of it, and print where it is."""
+    from interp.microscope.site import build
+
+    model = network.load(options)
+    page = build(
+        model,
+        sources.source_of(options),
+        Path(options.output),
+        layers=streams.layers_of(model, options),
+        title=options.title or options.model,
+        about=f"Every channel of some layers of {options.model}, and what drives it.",
+        pool=options.pool,
+        k=options.k,
+        batch=options.batch,
+        steps=options.steps,
+        side=options.side,
+        size=options.size,
+        engine=streams.engine_of(options),
+        progress=True,
+    )
+    sys.stdout.write(f"Open {page}\n")

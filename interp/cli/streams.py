@@ -1,0 +1,76 @@
+"""What `interp spectrum` and `interp microscope` have in common: layers, images, and what runs the shards."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from interp.cli import network, sources
+from interp.cli.texts import parse_names
+from interp.errors import BadInputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from interp import spectrum
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_command(commands: Commands, name: str, what: str) -> argparse.ArgumentParser:
+    """Add a command that sends images through layers."""
+    command = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}. After an interruption the same command goes on.",
+        epilog=f"{network.HELP}\n\n{sources.HELP}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    network.add_arguments(command)
+    command.add_argument(
+        "--layers", metavar="NAME,...", required=True, help="names that `interp layers MODEL` lists"
+    )
+    command.add_argument(
+        "-o", "--output", metavar="DIR", required=True, help="a new folder, or that of the same run"
+    )
+    sources.add_arguments(command)
+    command.add_argument("--pool", choices=["mean", "max", "center"], default="mean")
+    command.add_argument("-k", type=int, default=9, help="images in a band (%(default)s)")
+    command.add_argument("--batch", type=int, default=16, help="images in a forward pass (%(default)s)")
+    command.add_argument("--engine", choices=["here", "processes", "ray"], default="here")
+    command.add_argument("--workers", type=int, default=2, help="processes or Ray actors (%(default)s)")
+    return command
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse what can be seen to be wrong before anything is loaded."""
+    network.check(options)
+    sources.check(options)
+    parse_names("--layers", options.layers)
+    for name in ("k", "batch", "shard"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise BadInputError(
+                f"{'shard_size' if name == 'shard' else name} has to be at least 1; got {value}."
+            )
+
+
+def layers_of(model: nn.Module, options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the layers that `--layers` names, all of which exist."""
+    from interp import hooks
+
+    names = parse_names("--layers", options.layers)
+    for name in names:
+        hooks.find_layer(model, name)
+    return tuple(names)
+
+
+def engine_of(options: argparse.Namespace) -> spectrum.Engine:
+    """Return what runs the shards."""
+    from interp import spectrum
+
+    if options.engine == "ray":
+        from interp.extras.ray_engine import ray_actors
+
+        return ray_actors(options.workers)
+    return spectrum.here if options.engine == "here" else spectrum.processes(options.workers)
