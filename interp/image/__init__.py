@@ -3,8 +3,9 @@
 A model carries its own normalization as its first layer (`Normalize`), so that no function outside has to know it.
 """
 
+from interp.image.folder import SUFFIXES, list_folder, load_batch
 from interp.image.normalization import Normalize, Normalized
-from interp.image.reading import Source, from_pil, load
+from interp.image.reading import Source, from_pil, load, unread
 from interp.image.tensors import (
     MAX_PIXELS,
     Size,
@@ -19,6 +20,7 @@ from interp.image.writing import remove_leftovers, replacing, save, to_pil
 
 __all__ = [
     "MAX_PIXELS",
+    "SUFFIXES",
     "Normalize",
     "Normalized",
     "Size",
@@ -27,7 +29,9 @@ __all__ = [
     "check",
     "from_numpy",
     "from_pil",
+    "list_folder",
     "load",
+    "load_batch",
     "remove_leftovers",
     "replacing",
     "resize",
@@ -35,4 +39,5 @@ __all__ = [
     "target_size",
     "to_numpy",
     "to_pil",
+    "unread",
 ]

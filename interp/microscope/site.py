@@ -17,6 +17,7 @@ from interp import image
 from interp.errors import BadInputError
 from interp.microscope import neighbors, pictures, records
 from interp.spectrum import Engine, Job, Source, Spectrum, files, here, run
+from interp.spectrum.tracking import check_size, named
 
 NEIGHBORS = 6
 PAGE = {"microscope.html": "index.html"} | {
@@ -81,7 +82,8 @@ def build(
         raise BadInputError(
             f"At least one layer, side >= 8 and steps >= 0 are needed; got {len(layers)}, {side}, {steps}."
         )
-    site, names = Path(site), tuple(dict.fromkeys(layers))
+    site, names = Path(site), tuple(named(model, layers))
+    check_size(model, names, size)
     work = site.with_name(f"{site.name}-work")
     device = next((str(tensor.device) for tensor in model.parameters()), "cpu")
     job = Job(model, names, source, pool=pool, k=k, sample=sample, batch=batch, device=device)

@@ -25,7 +25,7 @@ FORMAT = 2
 FIELDS = ("best", "scores", "level")
 
 
-def save(spectrum: Spectrum, path: Path, *, about: Mapping[str, Any] | None = None) -> None:
+def save(spectrum: Spectrum, path: str | os.PathLike[str], *, about: Mapping[str, Any] | None = None) -> None:
     """Write a spectrum; the same spectrum gives the same bytes.
 
     The file is written under a temporary name, synced to the disk and renamed, so that no crash leaves half of one.
@@ -38,6 +38,7 @@ def save(spectrum: Spectrum, path: Path, *, about: Mapping[str, Any] | None = No
     Raises:
         UnwritableError: the folder is read-only or missing, or the disk is full.
     """
+    path = Path(path)
     payload = _arrays(spectrum)
     header = {**_header(spectrum), "sha256": hashlib.sha256(payload).hexdigest(), "about": dict(about or {})}
     write(path, json.dumps(header, sort_keys=True).encode() + b"\n" + payload)
@@ -77,7 +78,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def load(path: Path) -> Spectrum:
+def load(path: str | os.PathLike[str]) -> Spectrum:
     """Read a spectrum that `save` wrote.
 
     Raises:
@@ -87,8 +88,9 @@ def load(path: Path) -> Spectrum:
     return read(path)[0]
 
 
-def read(path: Path) -> tuple[Spectrum, dict[str, Any]]:
+def read(path: str | os.PathLike[str]) -> tuple[Spectrum, dict[str, Any]]:
     """Return (spectrum, what else the first line says)."""
+    path = Path(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:

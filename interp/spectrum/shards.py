@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from interp import image
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
-from interp.spectrum.sources import Source, batches, check_positive
-from interp.spectrum.state import Spectrum, merge
-from interp.spectrum.tracking import Tally, scorer
+from interp.spectrum.entries import Source, batches
+from interp.spectrum.state import Spectrum, check_positive, merge
+from interp.spectrum.tracking import Tally, enough, named, scorer
 
 MANIFEST = "manifest.json"
 
@@ -101,7 +102,9 @@ def here(job: Job, folder: Path, shards: Sequence[int]) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False) -> Spectrum:
+def run(
+    job: Job, folder: str | os.PathLike[str], *, engine: Engine = here, progress: bool = False
+) -> Spectrum:
     """Compute the shards that have no result yet, and return the spectrum of all.
 
     Args:
@@ -116,17 +119,16 @@ def run(job: Job, folder: Path, *, engine: Engine = here, progress: bool = False
         DamagedFileError: a result was changed behind our back.
     """
     compute(job, folder, engine=engine, progress=progress)
-    found = gather(folder)
-    if found.images < job.k:
-        raise BadInputError(
-            f"A band holds k={job.k} images, but only {found.images} could be read and {len(found.broken)} were "
-            "broken. Use more images or a smaller k."
-        )
-    return found
+    return enough(gather(folder))
 
 
 def compute(
-    job: Job, folder: Path, *, share: tuple[int, int] = (0, 1), engine: Engine = here, progress: bool = False
+    job: Job,
+    folder: str | os.PathLike[str],
+    *,
+    share: tuple[int, int] = (0, 1),
+    engine: Engine = here,
+    progress: bool = False,
 ) -> None:
     """Compute the shards that have no result yet, or this machine's share of them.
 
@@ -144,6 +146,8 @@ def compute(
     index, count = share
     if not 0 <= index < count:
         raise BadInputError(f"A share (index, count) needs 0 <= index < count; got {share}.")
+    named(job.model, job.layers)
+    folder = Path(folder)
     prepare(job, folder)
     mine = range(index, job.source.shards, count)
     todo = sorted({*mine} & {*job.unfinished(folder)})
@@ -171,13 +175,14 @@ def prepare(job: Job, folder: Path) -> None:
         files.write(path, json.dumps({"key": job.key, "settings": job.settings}, indent=1).encode())
 
 
-def gather(folder: Path, *, partial: bool = False) -> Spectrum:
+def gather(folder: str | os.PathLike[str], *, partial: bool = False) -> Spectrum:
     """Return the spectrum of all shards of a folder.
 
     Args:
         folder: what `run` was given.
         partial: take what is finished; otherwise missing shards are an error.
     """
+    folder = Path(folder)
     manifest = _manifest(folder)
     paths = [
         folder / f"{manifest['key']}-{shard:06d}.spectrum" for shard in range(manifest["settings"]["shards"])
