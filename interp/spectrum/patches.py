@@ -135,10 +135,11 @@ class _Look:
         self.grid: tuple[int, int] = (maps.shape[2], maps.shape[3])
 
     def free(self, edge: Edge) -> list[int]:
-        """Return the positions along an axis that do not depend on the outermost pixels at an edge."""
-        (spoiled,) = self._spoiled([edge], [1])
-        line = spoiled[:, self.grid[1] // 2] if edge in _ROWS else spoiled[self.grid[0] // 2]
-        return [place for place, bad in enumerate(line.tolist()) if not bad]
+        """Return the positions along an axis that depend on the image, but not on the outermost pixels at an edge."""
+        border, everything = self._spoiled([edge, edge], [1, self._length(edge)])
+        inside = everything & ~border
+        line = inside[:, self.grid[1] // 2] if edge in _ROWS else inside[self.grid[0] // 2]
+        return [place for place, good in enumerate(line.tolist()) if good]
 
     def widths(self, asked: Sequence[tuple[Edge, int]]) -> list[int]:
         """Return for each edge and position how wide a border at the edge may be that the position does not see."""
@@ -147,7 +148,7 @@ class _Look:
             (place, self.grid[1] // 2) if edge in _ROWS else (self.grid[0] // 2, place)
             for edge, place in asked
         ]
-        most = [self.blank.shape[2 if edge in _ROWS else 3] for edge in edges]  # too wide
+        most = [self._length(edge) for edge in edges]  # too wide
         least = [0] * len(asked)  # free
         while any(high - low > 1 for low, high in zip(least, most, strict=True)):
             tried = [(low + high) // 2 for low, high in zip(least, most, strict=True)]
@@ -161,6 +162,9 @@ class _Look:
         with _ZeroWeightsCutOff():
             maps = self._maps(_bordered(self.blank, edges, widths))
         return maps[:, self.channels].isnan().any(dim=1)
+
+    def _length(self, edge: Edge) -> int:
+        return self.blank.shape[2 if edge in _ROWS else 3]
 
     def _maps(self, images: Tensor) -> Tensor:
         return hooks.run(self.model, images, [self.layer])[self.layer]
