@@ -81,12 +81,16 @@ class DamagedFileError(InterpError, OSError):
     """A file is there, but it is not what it should be: cut short, changed, or of another kind."""
 
 
+class UnreadableError(InterpError, OSError):
+    """A file cannot be read, so nothing is known of its content: a disk that is away, a right that is missing."""
+
+
 class UnwritableError(InterpError, OSError):
     """A result cannot be written: the folder is read-only or missing, or the disk is full."""
 
 
 class LostSourceError(InterpError, ConnectionError):
-    """A source of images ended early or could not be reached, also after several attempts."""
+    """A source of images ended early, changed, or could not be reached, also after several attempts."""
 
 
 class LostWorkerError(InterpError, RuntimeError):

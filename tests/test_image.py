@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from interp import image
-from interp.errors import BadInputError, DamagedFileError, InterpError, MissingFileError
+from interp.errors import BadInputError, DamagedFileError, InterpError, MissingFileError, UnreadableError
 
 RAMP = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 EXPECTED = torch.from_numpy(RAMP).permute(2, 0, 1)[None].float() / 255
@@ -538,3 +540,54 @@ def test_a_folder_that_cannot_be_written_leaves_nothing(
     with pytest.raises(PermissionError, match="Permission denied"):
         image.save(EXPECTED, tmp_path / "x.png")
     assert os.listdir(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------------------------------
+# What cannot be read, and folders
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOTCONN])
+def test_a_file_that_cannot_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    class Away(io.BytesIO):
+        def read(self, *_: Any) -> bytes:
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(UnreadableError, match=re.escape(os.strerror(number))):
+        image.load(Away())
+    (tmp_path / "x.png").write_bytes(png_of_size(2, 2))
+    monkeypatch.setattr("builtins.open", lambda *_, **__: Away())
+    with pytest.raises(UnreadableError, match=rf"x\.png' cannot be read: {os.strerror(number)}"):
+        image.load(tmp_path / "x.png")
+
+
+def test_too_little_memory_is_not_a_damaged_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: object) -> Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr("interp.image.reading.from_pil", fails)
+    with pytest.raises(MemoryError):
+        image.load(PILImage.fromarray(RAMP))
+
+
+def test_a_folder_is_a_batch(tmp_path: Path) -> None:
+    for name, shape in (("b.png", (9, 12, 3)), ("a/c.png", (20, 10, 3)), ("a/.d.png", (5, 5, 3))):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        PILImage.fromarray(np.full(shape, len(name), dtype=np.uint8)).save(tmp_path / name)
+    found = image.load_batch(str(tmp_path), 8)
+    assert tuple(found.shape) == (2, 3, 8, 8)
+    files = [tmp_path / name for name in image.list_folder(tmp_path)]
+    assert files == [tmp_path / "a" / "c.png", tmp_path / "b.png"]
+    assert torch.equal(found, image.load_batch(files, np.int64(8)))
+    assert torch.equal(found[:1], image.center_crop(image.load(files[0]), 8))
+    with pytest.raises(BadInputError, match="no image"):
+        image.load_batch([])
+
+
+def test_sizes_of_numpy_are_sizes() -> None:
+    picture = PILImage.fromarray(RAMP)
+    assert torch.equal(image.load(picture, np.int64(8)), image.load(picture, 8))
+    assert torch.equal(image.load(picture, (np.int32(8), 9)), image.load(picture, (8, 9)))
+    with pytest.raises(BadInputError, match="one whole number"):
+        image.center_crop(EXPECTED, (4, 4))

@@ -307,3 +307,40 @@ def test_a_record_that_was_changed_is_not_believed(tmp_path: Path) -> None:
     record.write_text(record.read_text().replace("0.", "0.1", 1))
     with pytest.raises(DamagedFileError, match="is damaged"):
         make(tmp_path / "s", steps=0)
+
+
+def test_one_unit_that_is_no_number_does_not_silence_the_others() -> None:
+    scores = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    scores[:, 3] = scores[:, 0] + 0.1 * scores[:, 1]
+    sound = torch.corrcoef(scores.t())
+    scores[:, 2] = torch.nan
+    scores[5, 1] = torch.inf
+    found = neighbors.correlations(Spectrum.of_batch(torch.arange(40), {"a": scores}))
+    assert not found[2].any()
+    torch.testing.assert_close(found[0, 3], sound[0, 3], rtol=1e-4, atol=1e-5)
+    there = torch.arange(40) != 5
+    torch.testing.assert_close(found[0, 1], torch.corrcoef(scores[there].t()[:2])[0, 1], rtol=1e-4, atol=1e-5)
+    spread = neighbors.spread(Spectrum.of_batch(torch.arange(40), {"a": scores}))["a"]
+    assert spread[2] == 0
+    torch.testing.assert_close(spread[1], scores[there, 1].std(correction=0))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_expanded_weights_are_found_where_gradients_are_switched_off(mode: type[torch.no_grad]) -> None:
+    expected = neighbors.expanded_weights(tiny(), "conv", "deep", 9)
+    with mode():
+        found = neighbors.expanded_weights(tiny(), "conv", "deep", 9)
+    assert torch.equal(found, expected)
+    assert not found.requires_grad
+
+
+def test_a_channel_that_is_no_number_has_a_page(tmp_path: Path) -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.norm.weight[0] = torch.nan
+    options = {"k": 3, "side": 24, "size": 32, "steps": 0}
+    build(model, source(), tmp_path / "s", layers=["norm"], title="Tiny", **options)
+    spoiled, sound, *_ = data(tmp_path / "s" / "data" / "norm.js")["units"]
+    assert spoiled["f"] == ["40 scores are NaN or infinite"]
+    assert not any(column["i"] for column in spoiled["b"])
+    assert all(column["w"][0] for column in sound["b"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from spectra import same
 from torch import Tensor
 
 from interp.errors import BadInputError, UnknownNameError
-from interp.spectrum import BANDS, Broken, Spectrum, keys, medians, merge, sketch, units
+from interp.spectrum import BANDS, Broken, Spectrum, keys, load, medians, merge, save, sketch, units
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
@@ -277,3 +279,47 @@ def test_what_cannot_be_merged_or_asked_for_is_refused() -> None:
 def test_units_know_their_number_of_channels() -> None:
     assert len(units.empty(torch.zeros(5), 2)) == 5
     assert len(Spectrum.empty({"a": 2, "b": 3})) == 5
+
+
+def test_extending_lists_the_broken_images() -> None:
+    broken = Broken(9, "x.jpg", "cut short")
+    grown = Spectrum.empty({"a": 1}).extended(torch.arange(2), {"a": torch.rand(2, 1)}, broken=[broken])
+    assert grown.broken == (broken,)
+
+
+@pytest.mark.parametrize("seed", [2**33, -5, 2**64 + 1])
+def test_a_seed_is_any_whole_number(seed: int) -> None:
+    ids = torch.arange(50)
+    hashes = keys.scrambled(ids, seed)
+    assert torch.equal(hashes, keys.scrambled(ids, seed % 2**32))
+    assert len(set(hashes.tolist())) == 50
+    assert not torch.equal(hashes, keys.scrambled(ids, seed + 1))
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    ids, scores = torch.arange(20), {"a": torch.rand(20, 3)}
+    plain = Spectrum.empty({"a": 3}, k=2, sample=7, seed=5).extended(ids, scores)
+    given = Spectrum.empty({"a": 3}, k=np.int64(2), sample=np.int64(7), seed=np.int64(5)).extended(
+        ids, scores
+    )
+    for name, found in (("plain", plain), ("given", given)):
+        save(found, tmp_path / name)
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "given").read_bytes()
+    assert given[np.int64(1)].band("maximum") == plain[1].band("maximum")
+    assert type(given["a", np.int64(1)].channel) is int
+    with pytest.raises(BadInputError, match="k has to be a whole number"):
+        Spectrum.empty({"a": 3}, k=2.5)
+
+
+def test_a_spectrum_is_saved_to_a_path_that_is_a_text(tmp_path: Path) -> None:
+    one = Spectrum.of_batch(torch.arange(3), table([1.0, 2, 3]))
+    save(one, str(tmp_path / "one"))
+    assert same(load(str(tmp_path / "one")), one)
+
+
+def test_a_unit_without_any_number_is_not_called_dead() -> None:
+    scores = torch.full((12, 2), torch.nan)
+    scores[:, 1] = 3.0
+    nothing, dead = Spectrum.of_batch(torch.arange(12), {"a": scores})
+    assert nothing.flags == ("12 scores are NaN or infinite",)
+    assert dead.flags == ("dead: every image has the same score",)

@@ -135,5 +135,17 @@ def test_a_connection_that_stays_lost_is_reported() -> None:
 
 
 def test_another_revision_or_size_has_another_fingerprint() -> None:
-    prints = [hub.Streamed("x/y"), hub.Streamed("x/y", revision="1"), hub.Streamed("x/y", size=64)]
-    assert len({source.fingerprint for source in prints}) == 3
+    one, other = "1" * 40, "2" * 40
+    sources = [
+        hub.Streamed("x/y", revision=one),
+        hub.Streamed("x/y", revision=other),
+        hub.Streamed("x/y", revision=one, size=64),
+    ]
+    assert len({source.fingerprint for source in sources}) == 3
+
+
+def test_a_truncated_archive_is_an_error_that_names_it(tar_files: list[str], tmp_path: Path) -> None:
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes(Path(tar_files[0]).read_bytes()[:2500])
+    with pytest.raises(LostSourceError, match=r"cut\.tar"):
+        list(batches(hub.webdataset([str(cut)], size=16, wait=0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from spectra import tiny
@@ -138,3 +139,82 @@ def test_masks_hold_the_share_that_the_quantile_leaves() -> None:
 def test_a_layer_without_positions_is_explained() -> None:
     with pytest.raises(BadInputError, match="finite maps"):
         receptive_field(tiny(), "head", 32)
+
+
+def support(
+    model: nn.Module, layer: str, size: int, place: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    """Return (top, bottom, left, right) of the pixels that have a gradient; None if none has."""
+    pixels = torch.full((1, 3, size, size), 0.5, requires_grad=True)
+    out = hooks.run(model, pixels, [layer])[layer]
+    (gradient,) = torch.autograd.grad(out[0, :, place[0], place[1]].sum(), pixels)
+    if not gradient.any():
+        return None
+    rows, columns = ((gradient[0] != 0).any(dim=0).any(dim=axis).nonzero()[:, 0] for axis in (1, 0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def positive(*layers: nn.Module) -> nn.Sequential:
+    """Return a network whose weights are all positive, so that no part of a gradient is 0 by chance."""
+    model = nn.Sequential(*layers).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(weight.abs() + 0.01)
+    return model
+
+
+def conv(inside: int, kernel: int, **options: object) -> nn.Conv2d:
+    return nn.Conv2d(inside, 2, kernel, bias=False, **options)
+
+
+SHAPES = {
+    "valid": ([conv(3, 7)], 32),
+    "strides and no padding": ([conv(3, 11, stride=4), conv(2, 5), conv(2, 3, stride=2)], 100),
+    "too little padding": ([conv(3, 9, padding=1, stride=2), conv(2, 5, padding=1)], 61),
+    "too much padding": ([conv(3, 3, padding=5, stride=3), conv(2, 3, padding=2)], 50),
+    "same": ([conv(3, 3, padding=1, stride=2), conv(2, 3, padding=1, stride=2)], 64),
+    "sizes that do not divide": (
+        [conv(3, 3, padding=1, stride=2)] + [conv(2, 3, padding=1, stride=2)] * 2,
+        53,
+    ),
+    "pooling": ([conv(3, 5), nn.AvgPool2d(3, 2), conv(2, 3)], 47),
+    "reflected": ([conv(3, 5, padding=2, padding_mode="reflect", stride=2)], 40),
+    "on one side": ([nn.ZeroPad2d((0, 1, 0, 1)), conv(3, 3, stride=2), conv(2, 5)], 40),
+    "cut in the middle": ([conv(3, 9, stride=2, padding=4)] + [conv(2, 9, padding=4)] * 3, 60),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_window_holds_the_true_support_of_every_position(name: str) -> None:
+    layers, size = SHAPES[name]
+    model, layer = positive(*layers), str(len(layers) - 1)
+    field = receptive_field(model, layer, size)
+    for row in range(field.grid[0]):
+        for column in {0, field.grid[1] // 2, row % field.grid[1], field.grid[1] - 1}:
+            top, left, side = window(field, (row, column), (size, size))
+            found = support(model, layer, size, (row, column))
+            if found is None:  # it sees the padding alone
+                continue
+            first, last, begin, end = found
+            assert (top <= first, top + side >= last) == (True, True), (row, column)
+            assert (left <= begin, left + side >= end) == (True, True), (row, column)
+
+
+def test_without_padding_the_first_field_begins_at_the_first_pixel() -> None:
+    field = receptive_field(nn.Sequential(nn.Conv2d(3, 1, 7)), "0", 32)
+    assert (field.size, field.stride, field.center) == ((7, 7), (1, 1), (3.5, 3.5))
+    steps = receptive_field(nn.Sequential(nn.Conv2d(3, 1, 8, stride=4)), "0", (np.int64(43), 35))
+    assert (steps.size, steps.stride, steps.center) == ((8, 8), (4, 4), (4, 4))
+
+
+def test_a_border_that_goes_around_is_seen_as_a_grid() -> None:
+    field = receptive_field(nn.Sequential(nn.Conv2d(3, 1, 5, padding=2, padding_mode="circular")), "0", 16)
+    assert (field.size, field.stride, field.center) == ((5, 5), (1, 1), (0.5, 0.5))
+
+
+def test_a_channel_that_is_no_number_does_not_hide_the_others() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 5, padding=2))
+    sound = receptive_field(model, "0", 20)
+    with torch.no_grad():
+        model[0].weight[1] = torch.nan
+    assert receptive_field(model, "0", 20) == sound

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from interp import hooks, image
 from interp.errors import BadInputError, MissingFileError, UnknownNameError
 from interp.spectrum import Batch, Entry, Folder, Items, Spectrum, batches, scorer, track, tracking
+from interp.spectrum.tracking import pooled
 
 
 def stream(size: int, count: int = 40) -> list[Batch]:
@@ -220,3 +221,11 @@ def test_the_class_of_a_photograph_has_it_among_its_strongest_nine(
     )
     assert found >= 0.85 * len(present)
     assert isinstance(spectrum, Spectrum)
+
+
+def test_quantized_activations_are_pooled_as_the_numbers_that_they_stand_for() -> None:
+    maps = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    quantized = torch.quantize_per_tensor(maps, 0.25, 0, torch.quint8)
+    torch.testing.assert_close(pooled(quantized, "mean"), quantized.dequantize().mean((2, 3)))
+    vector = torch.quantize_per_tensor(maps[:, :, 0, 0], 0.25, 0, torch.quint8)
+    assert torch.equal(pooled(vector, "mean"), vector.dequantize())

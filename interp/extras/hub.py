@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
+import glob
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from interp import image
 from interp.digest import digest
-from interp.errors import BadInputError, LostSourceError, MissingExtraError
-from interp.spectrum.sources import Entry, square
+from interp.errors import BadInputError, InterpError, LostSourceError, MissingExtraError, MissingFileError
+from interp.spectrum.entries import Entry
+from interp.spectrum.forms import IMAGES, LABELS, label_text, square
+from interp.spectrum.sources import head, state
 
 ATTEMPTS = 5
-LABELS = ("label", "labels", "cls", "class")
-IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Streamed:
         split: of the data set.
         size: the side of the square that is cut from the middle.
         rows: more than any file holds; files times rows has to stay below 2**32.
-        revision: of a data set on the Hub; pin it, so that the ids stay.
+        revision: of a data set on the Hub; the newest one by default, which is asked for once. Name it, so that a run
+            can go on after the data set has changed.
         token: for data sets that ask for one.
         wait: seconds before the first new attempt after a lost connection; doubled each time.
     """
@@ -57,12 +60,34 @@ class Streamed:
         except ImportError as error:
             raise MissingExtraError("datasets", "hub", "Streaming a data set") from error
         files = {"data_files": {self.split: list(self.files)}} if self.files else {}
-        options = {"split": self.split, "streaming": True, "revision": self.revision, "token": self.token}
-        return _undecoded(datasets.load_dataset(self.kind, **files, **options), datasets.Image)
+        options = {"split": self.split, "streaming": True, "revision": self.commit, "token": self.token}
+        with _explained(self.kind):
+            return _undecoded(datasets.load_dataset(self.kind, **files, **options), datasets.Image)
+
+    @cached_property
+    def commit(self) -> str | None:
+        """Return the exact revision of a data set on the Hub, the same for the whole run; None for files."""
+        if self.files or Path(self.kind).exists() or _is_commit(self.revision):
+            return self.revision
+        with _explained(self.kind):
+            from huggingface_hub import HfApi
+
+            found: str | None = HfApi(token=self.token).dataset_info(self.kind, revision=self.revision).sha
+        return found
 
     @property
     def fingerprint(self) -> str:
-        return digest(["streamed", self.kind, self.files, self.split, self.size, self.rows, self.revision])
+        """Return the hash of names and settings, of the Hub's revision, and of the state of files on this machine."""
+        local = [(str(file), state(file), head(file)) for file in self._local()]
+        settings = [self.kind, self.files, self.split, self.size, self.rows, self.commit]
+        return digest(["streamed", *settings, local])
+
+    def _local(self) -> list[Path]:
+        """Return the files on this machine, those of a pattern one by one."""
+        names = [name for name in self.files if "://" not in name]
+        found = [Path(path) for name in names for path in sorted(glob.glob(name, recursive=True)) or [name]]
+        folder = [] if self.files else sorted(Path(self.kind).rglob("*")) if Path(self.kind).is_dir() else []
+        return [*found, *(path for path in folder if path.is_file())]
 
     @property
     def shards(self) -> int:
@@ -74,7 +99,9 @@ class Streamed:
         return found
 
     def entries(self, shard: int) -> Iterator[Entry]:
-        for place, row in enumerate(retried(lambda start: self._rows(shard, start), wait=self.wait)):
+        name = f"Part {shard} of {', '.join(self.files) or self.kind}"
+        rows = retried(lambda start: self._rows(shard, start), wait=self.wait, name=name)
+        for place, row in enumerate(rows):
             yield self._entry(shard, place, row)
 
     def find(self, ids: Iterable[int]) -> Iterator[Entry]:
@@ -92,25 +119,25 @@ class Streamed:
     def _entry(self, shard: int, place: int, row: Mapping[str, Any]) -> Entry:
         if place >= self.rows:
             raise BadInputError(f"File {shard} has more than {self.rows} rows; give a larger `rows`.")
-        name = str(row.get("__key__") or f"{self.kind}/{self.split}/{shard}/{place}")
-        return Entry(shard * self.rows + place, name, self._label(row), self._loader(row, name))
-
-    def _label(self, row: Mapping[str, Any]) -> str:
-        key = next((key for key in LABELS if key in row), None)
-        if key is None:
-            return ""
-        value = row[key].decode() if isinstance(row[key], bytes) else row[key]
-        names = getattr((self.dataset.features or {}).get(key), "int2str", str)
-        return str(names(value))
-
-    def _loader(self, row: Mapping[str, Any], name: str) -> Callable[[], Tensor]:
         found = next((row[key] for key in IMAGES if row.get(key) is not None), None)
+        path = found.get("path") if isinstance(found, Mapping) else None
+        name = str(row.get("__key__") or path or f"{self.kind}/{self.split}/{shard}/{place}")
+        return Entry(
+            shard * self.rows + place, name, self._label(row, name), self._loader(found, tuple(row), name)
+        )
+
+    def _label(self, row: Mapping[str, Any], name: str) -> str:
+        key = next((key for key in LABELS if key in row), "")
+        names = getattr((self.dataset.features or {}).get(key), "names", None) or ()
+        return label_text(row.get(key), names, name)
+
+    def _loader(self, found: object, columns: Sequence[str], name: str) -> Callable[[], Tensor]:
         content = found.get("bytes") if isinstance(found, Mapping) else found
 
         def load() -> Tensor:
             if not isinstance(content, bytes):
-                raise BadInputError(f"{name} has no image; its columns are {', '.join(row)}.")
-            return square(image.load(io.BytesIO(content)), self.size)
+                raise BadInputError(f"{name} has no image; its columns are {', '.join(columns)}.")
+            return square(content, self.size)
 
         return load
 
@@ -126,17 +153,24 @@ def webdataset(files: Sequence[str], **options: Any) -> Streamed:
 
 
 def retried(
-    rows: Callable[[int], Iterator[Mapping[str, Any]]], *, wait: float = 1.0, attempts: int = ATTEMPTS
+    rows: Callable[[int], Iterator[Mapping[str, Any]]],
+    *,
+    wait: float = 1.0,
+    attempts: int = ATTEMPTS,
+    name: str = "The source",
 ) -> Iterator[Mapping[str, Any]]:
     """Go through rows; when the connection is lost, begin again behind the last row, a few times.
+
+    Each library has its own error for a connection that broke or a file that is cut short, so all count as that.
 
     Args:
         rows: starts an iteration at a row number.
         wait: seconds before the first new attempt; doubled each time without a row.
         attempts: how often in a row nothing may come.
+        name: what is read, for the error.
 
     Raises:
-        LostSourceError: the connection stays lost.
+        LostSourceError: the rows cannot be read, also after several attempts.
     """
     seen, failures = 0, 0
     while True:
@@ -145,12 +179,14 @@ def retried(
                 seen, failures = seen + 1, 0
                 yield row
             return
-        except (OSError, EOFError, TimeoutError) as error:
+        except (InterpError, MemoryError):
+            raise
+        except Exception as error:
             failures += 1
             if failures >= attempts:
                 raise LostSourceError(
-                    f"The source was lost behind row {seen}, also after {attempts} attempts: {error}. "
-                    "Start again later: what is finished stays."
+                    f"{name} was lost behind row {seen}, also after {attempts} attempts: {error} "
+                    f"({type(error).__name__}). Start again later, or with a whole file: what is finished stays."
                 ) from error
             time.sleep(wait * 2 ** (failures - 1))
 
@@ -161,3 +197,27 @@ def _undecoded(dataset: Any, kind: Any) -> Any:
         if isinstance(feature, kind):
             dataset = dataset.cast_column(name, kind(decode=False))
     return dataset
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn what `datasets` raises into the errors of this package."""
+    try:
+        yield
+    except (InterpError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise MissingFileError(
+            f"There is no data set {name!r}: {error}. Check the name, and the token."
+        ) from error
+    except ValueError as error:
+        raise BadInputError(f"The data set {name!r} cannot be opened: {error}") from error
+    except Exception as error:  # each library that fetches has its own
+        raise LostSourceError(
+            f"The data set {name!r} could not be reached: {error} ({type(error).__name__}). Check the network, or the "
+            "files, and start again: what is finished stays."
+        ) from error
+
+
+def _is_commit(revision: str | None) -> bool:
+    return revision is not None and re.fullmatch("[0-9a-f]{40}", revision) is not None

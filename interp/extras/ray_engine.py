@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,18 @@ def _ray() -> Any:
 
 
 class _Actor:
-    """A process that has prepared the network and computes shards."""
+    """A process that prepares the network once and computes shards."""
 
     def __init__(self, start: tuple[Job, Path]) -> None:
-        job, folder = start
-        torch.set_num_threads(job.threads)
-        self.work = worker(job, folder)
+        # What may fail waits for the first shard: of an actor that fails here Ray says no more than that it was lost.
+        self.start = start
+        self.work: Callable[[int], int] | None = None
 
     def one(self, shard: int) -> int:
+        if self.work is None:
+            job, folder = self.start
+            torch.set_num_threads(job.threads)
+            self.work = worker(job, folder)
         return self.work(shard)
 
 
@@ -77,7 +81,9 @@ def _work(ray: Any, new: Any, shards: Sequence[int], count: int, attempts: int) 
         except ray.exceptions.RayActorError as error:
             lost += 1
             if lost >= attempts:
-                raise LostWorkerError(f"{lost} actors in a row were lost; what is finished stays.") from error
+                raise LostWorkerError(
+                    f"{lost} actors in a row were lost; what is finished stays. Ray says: {error}"
+                ) from error
             actor = new()
             waiting.appendleft(shard)
         idle.append(actor)

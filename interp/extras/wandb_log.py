@@ -25,7 +25,7 @@ class WandbSink:
         project: where the run belongs.
         units: (layer, channel) of the units that get a grid of images: a row for each band, minimum at the bottom.
         find_image: gives the image (1, 3, H, W) of an id; without it there are no grids.
-        mode: "online", or "offline" to write to the disk and upload later.
+        mode: "online", or "offline" to write to the disk and upload later; what WANDB_MODE says by default.
         folder: where the client keeps its files; its own choice by default.
 
     Raises:
@@ -38,7 +38,7 @@ class WandbSink:
         project: str,
         units: Sequence[tuple[str, int]] = (),
         find_image: Callable[[int], Tensor] | None = None,
-        mode: Literal["online", "offline"] = "online",
+        mode: Literal["online", "offline"] | None = None,
         folder: str | None = None,
     ) -> None:
         try:
@@ -51,26 +51,36 @@ class WandbSink:
         self.start = time.monotonic()
 
     def log(self, spectrum: Spectrum) -> None:
-        """Log the progress."""
+        """Log the progress.
+
+        Raises:
+            UnknownNameError, BadInputError: the spectrum has no unit that was asked for.
+        """
+        for unit in self.units:
+            spectrum[unit]  # said now, not when everything has been looked at
         numbers = {
             f"{layer}/{kind}": count
             for layer, counts in summary(spectrum)["layers"].items()
             for kind, count in counts.items()
         }
-        rate = spectrum.images / (time.monotonic() - self.start)
+        rate = spectrum.images / max(time.monotonic() - self.start, 1e-9)
         self.run.log(
             {"images": spectrum.images, "images a second": rate, "broken": len(spectrum.broken), **numbers}
         )
 
     def finish(self, spectrum: Spectrum | None) -> None:
-        """Log the grids and the table, and end the run."""
-        if spectrum is not None:
-            grids = {
-                f"{layer}/{channel}": self._grid(spectrum[layer, channel]) for layer, channel in self.units
-            }
-            self.run.log({name: picture for name, picture in grids.items() if picture is not None})
-            self.run.log({"units": self.wandb.Table(columns=COLUMNS, data=[_row(unit) for unit in spectrum])})
-        self.run.finish()
+        """Log the table and the grids, and end the run, also where an image is not found."""
+        try:
+            if spectrum is not None:
+                table = self.wandb.Table(columns=COLUMNS, data=[_row(unit) for unit in spectrum])
+                self.run.log({"units": table})
+                grids = {
+                    f"{layer}/{channel}": self._grid(spectrum[layer, channel])
+                    for layer, channel in self.units
+                }
+                self.run.log({name: picture for name, picture in grids.items() if picture is not None})
+        finally:
+            self.run.finish()
 
     def _grid(self, unit: Unit) -> Any:
         if self.find_image is None:

@@ -3,8 +3,9 @@
 A model carries its own normalization as its first layer (`Normalize`), so that no function outside has to know it.
 """
 
+from interp.image.folder import SUFFIXES, list_folder, load_batch
 from interp.image.normalization import Normalize, Normalized, device_of, dtype_of, unwrapped
-from interp.image.reading import Source, from_pil, load
+from interp.image.reading import Source, from_pil, load, unread
 from interp.image.tensors import (
     MAX_PIXELS,
     Size,
@@ -20,6 +21,7 @@ from interp.image.writing import save, to_pil
 
 __all__ = [
     "MAX_PIXELS",
+    "SUFFIXES",
     "Normalize",
     "Normalized",
     "Size",
@@ -31,11 +33,14 @@ __all__ = [
     "dtype_of",
     "from_numpy",
     "from_pil",
+    "list_folder",
     "load",
+    "load_batch",
     "resize",
     "save",
     "target_size",
     "to_numpy",
     "to_pil",
+    "unread",
     "unwrapped",
 ]

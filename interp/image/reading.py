@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import gzip
+import io
 import os
 from typing import IO
 
@@ -12,7 +15,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from interp.errors import BadInputError, DamagedFileError, MissingFileError
+from interp.errors import BadInputError, DamagedFileError, MissingFileError, UnreadableError
 from interp.image.tensors import MAX_PIXELS, Size, from_numpy, resize, target_size
 
 # Others that Pillow knows are left out: some are drawn by outside programs (EPS), none is common for photographs.
@@ -32,6 +35,7 @@ def load(source: Source, size: Size | None = None) -> Tensor:
 
     Raises:
         MissingFileError: there is no such file.
+        UnreadableError: the system does not give the file: its disk is away, or a right is missing.
         DamagedFileError: the file is no image, or it is cut short.
         BadInputError: the image has more than 89 million pixels or NaN, or the source is of another kind.
     """
@@ -49,6 +53,8 @@ def from_pil(picture: PILImage.Image) -> Tensor:
 
 def _read(source: Source) -> Tensor:
     name = _name(source)
+    if isinstance(source, str | os.PathLike):
+        source = io.BytesIO(_content(source, name))
     try:
         with _open(source) as picture:
             _check_pixels(picture)
@@ -56,18 +62,49 @@ def _read(source: Source) -> Tensor:
             return from_pil(picture)
     except BadInputError as error:
         raise BadInputError(f"{name}: {error}") from error
-    except FileNotFoundError as error:
-        raise MissingFileError(f"There is no file {name}. Check the path.") from error
-    except IsADirectoryError as error:
-        raise BadInputError(f"{name} is a folder. Name one image in it.") from error
     except (PILImage.DecompressionBombError, PILImage.DecompressionBombWarning) as error:
         raise BadInputError(f"{name} is too large to be decoded safely: {error}") from error
     except UnidentifiedImageError as error:
         raise DamagedFileError(f"{name} is not an image in the formats {', '.join(_readable())}.") from error
+    except MemoryError:  # of this machine, not of the file
+        raise
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
+        if unread(error):
+            raise UnreadableError(f"{name} cannot be read: {error}.") from error
         raise DamagedFileError(
             f"{name} cannot be read as an image, it may be cut short: {error}. Get the file again."
         ) from error
+
+
+def _content(path: str | os.PathLike[str], name: str) -> bytes:
+    """Read a whole file first: what fails here was not read, what fails later cannot be decoded."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError as error:
+        raise MissingFileError(f"There is no file {name}. Check the path.") from error
+    except IsADirectoryError as error:
+        raise BadInputError(f"{name} is a folder. Name one image in it, or see image.load_batch.") from error
+    except (OSError, ValueError) as error:  # a path with a null character is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableError(
+            f"{name} cannot be read: {reason}. Check the path, the rights and whether its disk is there."
+        ) from error
+
+
+def unread(error: BaseException) -> bool:
+    """Tell whether an error says that content could not be had, so that nothing is known of it.
+
+    What a decoder says of damaged content is none of these: Pillow raises an OSError without a number for it, or
+    seeks to a place that there is not.
+    """
+    if isinstance(error, UnreadableError | MissingFileError | ConnectionError | TimeoutError):
+        return True
+    damaged = DamagedFileError | UnidentifiedImageError | gzip.BadGzipFile
+    if not isinstance(error, OSError) or isinstance(error, damaged):
+        return False
+    # Libraries that fetch have errors of their own below OSError, without a number.
+    return error.errno not in (None, errno.EINVAL) or type(error) is not OSError
 
 
 def _name(source: object) -> str:
@@ -83,7 +120,7 @@ def _name(source: object) -> str:
     )
 
 
-def _open(source: Source) -> contextlib.AbstractContextManager[PILImage.Image]:
+def _open(source: IO[bytes] | PILImage.Image) -> contextlib.AbstractContextManager[PILImage.Image]:
     if isinstance(source, PILImage.Image):
         return contextlib.nullcontext(source)  # it is not ours to close
     return PILImage.open(source, formats=_readable())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 import torch
@@ -102,8 +103,8 @@ def resize(values: Tensor, size: tuple[int, int]) -> Tensor:
 
 def target_size(images: Tensor, size: Size) -> tuple[int, int]:
     """Return (height, width) for a size given as such or as the length of the shorter side."""
-    given = (size,) if isinstance(size, int) else tuple(size) if isinstance(size, tuple | list) else ()
-    if len(given) not in (1, 2) or not all(isinstance(side, int) and side >= 1 for side in given):
+    given = _sides(size)
+    if len(given) not in (1, 2) or min(given) < 1:
         raise BadInputError(
             f"A size is one whole number for the shorter side or (height, width), from 1 up; got {size!r}."
         )
@@ -119,9 +120,18 @@ def target_size(images: Tensor, size: Size) -> tuple[int, int]:
     return height, width
 
 
+def _sides(size: Size) -> tuple[int, ...]:
+    """Return one or two whole numbers, of Python or numpy; nothing if it is something else."""
+    try:
+        return tuple(operator.index(side) for side in (size if isinstance(size, tuple | list) else (size,)))
+    except TypeError:
+        return ()
+
+
 def center_crop(images: Tensor, size: int) -> Tensor:
     """Resize the shorter side to `size` and cut the middle square: (N, 3, size, size)."""
-    if not isinstance(size, int):
+    (size, *more) = _sides(size) or (0, 0)
+    if more:
         raise BadInputError(f"The side of a square is one whole number; got {size!r}.")
     images = resize(images, target_size(images, size))
     top, left = ((side - size) // 2 for side in images.shape[-2:])

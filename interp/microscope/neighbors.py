@@ -32,20 +32,34 @@ def units_of(spectrum: Spectrum) -> list[tuple[str, int]]:
 
 
 def correlations(spectrum: Spectrum) -> Tensor:
-    """Return (U, U) correlations of all units over the images of the sample; 0 where a unit does not vary."""
+    """Return (U, U) correlations of all units over the images of the sample; 0 where a unit does not vary.
+
+    Of each two units those images count for which both have a finite score.
+    """
     scores = torch.cat([each.scores for each in spectrum.layers.values()]).to(torch.float64)
-    finite = torch.isfinite(scores).all(dim=0)  # an image that gives NaN anywhere is left out
-    centered = scores[:, finite] - scores[:, finite].mean(dim=1, keepdim=True)
-    length = centered.norm(dim=1, keepdim=True)
-    unit = torch.where(length > 1e-12, centered / length.clamp(min=1e-12), 0.0)
-    return (unit @ unit.t()).to(torch.float32)
+    finite = torch.isfinite(scores)
+    known = torch.where(finite, scores, 0.0)
+    middle = known.sum(dim=1, keepdim=True) / finite.sum(dim=1, keepdim=True).clamp(min=1)
+    known, there = torch.where(finite, known - middle, 0.0), finite.to(torch.float64)
+    both = (there @ there.t()).clamp(min=1)
+    sums, squares = known @ there.t(), known.square() @ there.t()
+    shared = known @ known.t() - sums * sums.t() / both
+    spreads = (squares - sums.square() / both).clamp(min=0).sqrt()
+    moving = (spreads > 1e-12) & (spreads.t() > 1e-12)
+    found = torch.where(moving, shared / (spreads * spreads.t()).clamp(min=1e-24), 0.0)
+    return found.clamp(-1, 1).to(torch.float32)
 
 
 def spread(spectrum: Spectrum) -> dict[str, Tensor]:
-    """Return {layer: (C,)} the standard deviation of each unit over the sample."""
+    """Return {layer: (C,)} the standard deviation of each unit over the finite scores of the sample; 0 without any."""
     return {
-        name: torch.nan_to_num(each.scores).std(dim=1, correction=0) for name, each in spectrum.layers.items()
+        name: torch.stack([_deviation(row) for row in each.scores]) for name, each in spectrum.layers.items()
     }
+
+
+def _deviation(scores: Tensor) -> Tensor:
+    finite = scores[torch.isfinite(scores)]
+    return finite.std(correction=0) if len(finite) else torch.zeros(())
 
 
 def linear(model: nn.Module, keep: Sequence[str] = ()) -> nn.Module:
@@ -63,6 +77,8 @@ def linear(model: nn.Module, keep: Sequence[str] = ()) -> nn.Module:
     return plain
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def expanded_weights(model: nn.Module, lower: str, upper: str, size: int) -> Tensor:
     """Return (C upper, C lower): how much the middle of each upper channel changes with each lower channel.
 
@@ -114,6 +130,7 @@ def shares(model: nn.Module, spectrum: Spectrum, lower: str, upper: str, size: i
     It is the expanded weight times the lower channel's usual spread; the squares of a row add up to 1.
     """
     moved = expanded_weights(model, lower, upper, size) * spread(spectrum)[lower]
+    moved = torch.nan_to_num(moved, posinf=0, neginf=0)  # of weights that are no numbers nothing is known
     length: Tensor = torch.linalg.vector_norm(moved, dim=1, keepdim=True)
     return moved / length.clamp(min=1e-12)
 

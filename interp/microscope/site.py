@@ -16,6 +16,7 @@ from interp import hooks, runs, templates
 from interp.errors import BadInputError
 from interp.microscope import neighbors, pictures, records
 from interp.spectrum import Engine, Job, Source, Spectrum, here, run
+from interp.spectrum.tracking import check_size, named
 
 NEIGHBORS = 6
 PAGE = {"microscope.html": "index.html"} | {
@@ -80,7 +81,8 @@ def build(
         raise BadInputError(
             f"At least one layer, side >= 8 and steps >= 0 are needed; got {len(layers)}, {side}, {steps}."
         )
-    site, names = Path(site), tuple(dict.fromkeys(layers))
+    site, names = Path(site), tuple(named(model, layers))
+    check_size(model, names, size)
     work = site.with_name(f"{site.name}-work")
     device = str(hooks.device_of(model))
     picture_side = pictures.picture_side(model, names, size)

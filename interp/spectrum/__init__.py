@@ -1,10 +1,11 @@
 """What a set of images does to every unit of a network: streamed, merged, resumed, looked at."""
 
+from interp.spectrum.entries import Batch, Entry, Source, batches
 from interp.spectrum.files import load, save
 from interp.spectrum.local import processes
 from interp.spectrum.logs import JsonLines, Sink, logged
 from interp.spectrum.shards import Engine, Job, compute, gather, here, run
-from interp.spectrum.sources import Batch, Entry, Folder, Items, Source, batches
+from interp.spectrum.sources import Folder, Items
 from interp.spectrum.state import Broken, Spectrum, medians, merge
 from interp.spectrum.tracking import scorer, track, tracking
 from interp.spectrum.unit import Band, Unit

@@ -78,7 +78,7 @@ def scrambled(ids: Tensor, seed: int) -> Tensor:
     The finalizer of MurmurHash3 (Appleby, 2011), on 32 bits. The images with the smallest hashes are a random sample
     that does not depend on the order in which they arrive.
     """
-    x = (ids ^ (seed * 0x9E3779B9)) & _LOW
+    x = (ids ^ (int(seed) * 0x9E3779B9 & _LOW)) & _LOW
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         x = _times(x ^ (x >> shift), factor)
     return x ^ (x >> 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -54,12 +55,12 @@ class JsonLines:
         UnwritableError: the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
         self.start = time.monotonic()
 
     def log(self, spectrum: Spectrum) -> None:
-        seconds = time.monotonic() - self.start
+        seconds = max(time.monotonic() - self.start, 1e-9)
         self._add({"seconds": round(seconds, 3), "rate": spectrum.images / seconds, **summary(spectrum)})
 
     def finish(self, spectrum: Spectrum | None) -> None:

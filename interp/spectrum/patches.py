@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from interp import hooks, image
 from interp.errors import BadInputError
-from interp.spectrum.sources import Source
+from interp.spectrum.entries import Source, persistent
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Field:
     """The receptive field of a layer's positions, for images of one size.
 
     Attributes:
-        size: (height, width) in pixels of what a position in the middle depends on; never more than the image.
+        size: (height, width) in pixels of what a position depends on; never more than the image.
         center: (y, x) the middle of the field of the position (0, 0), in pixels; may lie outside the image.
         stride: (y, x) pixels from one position to the next.
         grid: (rows, columns) of positions.
@@ -58,8 +59,9 @@ def receptive_field(model: nn.Module, layer: str, size: int | tuple[int, int]) -
     """Return the receptive field of a layer for images of a size, found by trying.
 
     NaN spreads through every layer along with what depends on it. So the field of a position ends where a NaN border
-    around the image may be widened no further without the position becoming NaN: a search by halves, for the four
-    edges side by side. This needs no formula for any layer, whatever its padding.
+    around the image may be widened no further without the position becoming NaN: a search by halves, for several
+    edges side by side. Two positions that the border of the image does not cut say how far apart the fields lie. This
+    needs no formula for any layer, whatever its padding.
 
     Args:
         model: any network for images (N, 3, H, W).
@@ -69,42 +71,106 @@ def receptive_field(model: nn.Module, layer: str, size: int | tuple[int, int]) -
     Raises:
         BadInputError: the layer has no positions, or what comes out does not depend on the input alone.
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = (size, size) if not isinstance(size, tuple | list) else size
     device = hooks.device_of(model)
-    blank = torch.full((1, 3, height, width), 0.5, device=device)
-    maps = hooks.run(model, blank, [layer])[layer]
-    if maps.ndim != 4 or not bool(torch.isfinite(maps).all()):
-        raise BadInputError(
-            f"The layer {layer!r} gives {tuple(maps.shape)}; finite maps (N, C, H, W) are needed."
-        )
-    rows, columns = maps.shape[2:]
-    place = rows // 2, columns // 2
-    top, bottom, left, right = _edges(model, layer, blank, place)
-    stride = height / rows, width / columns
-    # A field that the border cuts has its middle where the grid says, not in the middle of what is left of it.
-    cut = (top == 0 or bottom == height, left == 0 or right == width)
-    middle = (
-        (place[0] + 0.5) * stride[0] if cut[0] else (top + bottom) / 2,
-        (place[1] + 0.5) * stride[1] if cut[1] else (left + right) / 2,
-    )
-    center = middle[0] - place[0] * stride[0], middle[1] - place[1] * stride[1]
-    return Field((bottom - top, right - left), center, stride, (rows, columns))
+    look = _Look(model, layer, torch.full((1, 3, height, width), 0.5, device=device))
+    rows, columns = look.grid
+    down = _axis(look, (Edge.TOP, Edge.BOTTOM), rows, height)
+    across = _axis(look, (Edge.LEFT, Edge.RIGHT), columns, width)
+    return Field((down[0], across[0]), (down[1], across[1]), (down[2], across[2]), (rows, columns))
 
 
-def _edges(model: nn.Module, layer: str, blank: Tensor, place: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return (top, bottom, left, right) of the pixels that one position depends on."""
-    height, width = blank.shape[2:]
-    whole = [height, height, width, width]  # how wide each border may become
-    least, most = [0, 0, 0, 0], list(whole)  # free borders; borders that are too wide
-    while any(high - low > 1 for low, high in zip(least, most, strict=True)):
-        tried = [(low + high) // 2 for low, high in zip(least, most, strict=True)]
+class Edge(enum.Enum):
+    """An edge of an image."""
+
+    TOP = "top"
+    BOTTOM = "bottom"
+    LEFT = "left"
+    RIGHT = "right"
+
+
+def _axis(look: _Look, edges: tuple[Edge, Edge], count: int, length: int) -> tuple[int, float, float]:
+    """Return (size, center of the position 0, stride) of the fields along one axis.
+
+    Args:
+        look: at the layer.
+        edges: the first and the last edge of this axis.
+        count: of positions.
+        length: of the image, in pixels.
+    """
+    middle = count // 2
+    free = [look.free(edge) for edge in edges]  # positions that do not reach each edge of the image
+    places = [(each[0], each[-1]) if each else (middle, middle) for each in free]
+    asked = [(edge, place) for edge, pair in zip(edges, places, strict=True) for place in (*pair, middle)]
+    widths = look.widths(asked)
+    begins, ends = widths[:3], [length - width for width in widths[3:]]
+    stride = _slope(places[0], begins) or _slope(places[1], ends) or length / count
+    begin, end = begins[2], ends[2]
+    if begin > 0 and end < length:
+        return end - begin, (begin + end) / 2 - middle * stride, stride
+    if free[0] and free[1]:  # the border cuts the field in the middle; others lie free on either side
+        first, last = begins[0] - places[0][0] * stride, ends[0] - places[1][0] * stride
+        return min(round(last - first), length), (first + last) / 2, stride
+    # All are cut: the middle is where the grid says, not in the middle of what is left.
+    return end - begin, 0.5 * stride, stride
+
+
+def _slope(places: tuple[int, int], found: Sequence[int]) -> float:
+    """Return the pixels from one position to the next, by an edge of the fields of two; 0 for a single one."""
+    return (found[1] - found[0]) / (places[1] - places[0]) if places[1] > places[0] else 0.0
+
+
+class _Look:
+    """Finds out which positions of a layer depend on the borders of an image."""
+
+    def __init__(self, model: nn.Module, layer: str, blank: Tensor) -> None:
+        self.model, self.layer, self.blank = model, layer, blank
+        maps = self._maps(blank)
+        usable = torch.isfinite(maps).flatten(2).all(dim=2)[0] if maps.ndim == 4 else torch.zeros(1)
+        if not bool(usable.any()):
+            raise BadInputError(
+                f"The layer {layer!r} gives {tuple(maps.shape)}; finite maps (N, C, H, W) are needed."
+            )
+        self.channels = usable.nonzero()[:, 0]
+        self.grid: tuple[int, int] = (maps.shape[2], maps.shape[3])
+
+    def free(self, edge: Edge) -> list[int]:
+        """Return the positions along an axis that depend on the image, but not on the outermost pixels at an edge."""
+        border, everything = self._spoiled([edge, edge], [1, self._length(edge)])
+        inside = everything & ~border
+        line = inside[:, self.grid[1] // 2] if edge in _ROWS else inside[self.grid[0] // 2]
+        return [place for place, good in enumerate(line.tolist()) if good]
+
+    def widths(self, asked: Sequence[tuple[Edge, int]]) -> list[int]:
+        """Return for each edge and position how wide a border at the edge may be that the position does not see."""
+        edges = [edge for edge, _ in asked]
+        places = [
+            (place, self.grid[1] // 2) if edge in _ROWS else (self.grid[0] // 2, place)
+            for edge, place in asked
+        ]
+        most = [self._length(edge) for edge in edges]  # too wide
+        least = [0] * len(asked)  # free
+        while any(high - low > 1 for low, high in zip(least, most, strict=True)):
+            tried = [(low + high) // 2 for low, high in zip(least, most, strict=True)]
+            maps = self._spoiled(edges, tried)
+            for index, (row, column) in enumerate(places):
+                (most if maps[index, row, column] else least)[index] = tried[index]
+        return least
+
+    def _spoiled(self, edges: Sequence[Edge], widths: Sequence[int]) -> Tensor:
+        """Return (edges, rows, columns): which positions depend on a border at each edge."""
         with _ZeroWeightsCutOff():
-            maps = hooks.run(model, _bordered(blank, tried), [layer])[layer]
-        spoiled = maps[:, :, place[0], place[1]].isnan().any(dim=1).tolist()
-        least = [low if bad else border for low, border, bad in zip(least, tried, spoiled, strict=True)]
-        most = [border if bad else high for high, border, bad in zip(most, tried, spoiled, strict=True)]
-    top, bottom, left, right = least
-    return top, height - bottom, left, width - right
+            maps = self._maps(_bordered(self.blank, edges, widths))
+        return maps[:, self.channels].isnan().any(dim=1)
+
+    def _length(self, edge: Edge) -> int:
+        return self.blank.shape[2 if edge in _ROWS else 3]
+
+    def _maps(self, images: Tensor) -> Tensor:
+        return hooks.run(self.model, images, [self.layer])[self.layer]
+
+
+_ROWS = (Edge.TOP, Edge.BOTTOM)
 
 
 class _ZeroWeightsCutOff(TorchFunctionMode):
@@ -127,14 +193,14 @@ class _ZeroWeightsCutOff(TorchFunctionMode):
         return found.masked_fill(touched > 0.5, torch.nan)
 
 
-def _bordered(blank: Tensor, borders: Sequence[int]) -> Tensor:
-    """Return four images with a NaN border of the given width at the top, bottom, left and right."""
-    images = blank.repeat(4, 1, 1, 1)
-    top, bottom, left, right = borders
-    images[0, :, :top] = torch.nan
-    images[1, :, images.shape[2] - bottom :] = torch.nan
-    images[2, :, :, :left] = torch.nan
-    images[3, :, :, images.shape[3] - right :] = torch.nan
+def _bordered(blank: Tensor, edges: Sequence[Edge], widths: Sequence[int]) -> Tensor:
+    """Return an image for each edge with a NaN border of the given width there."""
+    images = blank.repeat(len(edges), 1, 1, 1)
+    for picture, edge, width in zip(images, edges, widths, strict=True):
+        lines = picture if edge in _ROWS else picture.transpose(1, 2)  # a view
+        length = lines.shape[1]
+        first = edge in (Edge.TOP, Edge.LEFT)
+        lines[:, slice(0, width) if first else slice(length - width, length)] = torch.nan
     return images
 
 
@@ -195,5 +261,10 @@ def masks(maps: Tensor, quantile: float, size: tuple[int, int]) -> Tensor:
 
 
 def fetched(source: Source, ids: Iterable[int]) -> Mapping[int, Tensor]:
-    """Return {id: image (1, 3, H, W)} of some images of a source; the others are not read."""
-    return {entry.id: entry.load() for entry in source.find(dict.fromkeys(ids))}
+    """Return {id: image (1, 3, H, W)} of some images of a source; the others are not read.
+
+    Raises:
+        LostSourceError: an image cannot be read, also after several attempts.
+    """
+    found = source.find(dict.fromkeys(ids))
+    return {entry.id: persistent(entry.load, entry.name) for entry in found}

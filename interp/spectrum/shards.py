@@ -19,9 +19,9 @@ from interp import runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
-from interp.spectrum.sources import Source, batches, check_positive
-from interp.spectrum.state import Spectrum, merge
-from interp.spectrum.tracking import Tally, scorer
+from interp.spectrum.entries import Source, batches
+from interp.spectrum.state import Spectrum, check_positive, merge
+from interp.spectrum.tracking import Tally, enough, named, scorer
 
 
 @dataclass(frozen=True)
@@ -124,13 +124,7 @@ def run(
         DamagedFileError: a result was changed behind our back.
     """
     compute(job, folder, engine=engine, progress=progress)
-    found = gather(folder)
-    if found.images < job.k:
-        raise BadInputError(
-            f"A band holds k={job.k} images, but only {found.images} could be read and {len(found.broken)} were "
-            "broken. Use more images or a smaller k."
-        )
-    return found
+    return enough(gather(folder))
 
 
 def compute(
@@ -154,6 +148,7 @@ def compute(
         BadInputError: the share is none, or the folder belongs to another job.
         UnwritableError: the folder cannot be written; what is finished stays.
     """
+    named(job.model, job.layers)
     mine, folder = runs.Share(*share).of(range(job.source.shards)), Path(folder)
     prepare(job, folder)
     todo = sorted({*mine} & {*job.unfinished(folder)})

@@ -1,93 +1,40 @@
-"""Where images come from: anything that lists entries, shard by shard, and finds an entry again by its id."""
+"""Where images come from: a dataset, or a folder; each lists entries, shard by shard, and finds one again by its id."""
 
 from __future__ import annotations
 
+import hashlib
+import operator
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-from PIL import Image as PILImage
 from torch import Tensor
 
 from interp import image
 from interp.digest import digest
-from interp.errors import BadInputError, InterpError, MissingFileError
-from interp.spectrum.state import Broken
+from interp.errors import BadInputError, LostSourceError, UnreadableError
+from interp.spectrum.entries import Entry, decoded, persistent
+from interp.spectrum.forms import label_text, parts, square
+from interp.spectrum.state import Broken, check_positive
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An image that has not been decoded yet.
-
-    Attributes:
-        id: its number in the source, in [0, 2**32); the same in every run.
-        name: what a person would look for: a file name, or the place in a shard.
-        label: the name of its class, or an empty string.
-        load: decodes it, to (1, 3, H, W) in [0, 1].
-    """
-
-    id: int
-    name: str
-    label: str
-    load: Callable[[], Tensor]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images that go through the network together.
-
-    Attributes:
-        ids: (N,) int64.
-        images: (N, 3, H, W) in [0, 1].
-        labels: N names of classes, empty where there is none.
-        broken: the images that should have been here and could not be read.
-    """
-
-    ids: Tensor
-    images: Tensor
-    labels: tuple[str, ...] = ()
-    broken: tuple[Broken, ...] = ()
-
-
-class Source(Protocol):
-    """A set of images in an order that never changes, in shards that can be read apart."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Return a hash that is another one for another set of images, order or preprocessing."""
-
-    @property
-    def shards(self) -> int:
-        """Return the number of shards."""
-
-    def entries(self, shard: int) -> Iterator[Entry]:
-        """List the entries of one shard."""
-
-    def find(self, ids: Iterable[int]) -> Iterator[Entry]:
-        """List the entries with these ids."""
-
-
-# ------------------------------------------------------------------------------------------------------------
-# Sources
+LOOKED_AT, TWICE = 16, 4  # items that tell one dataset from another; of these, looked at twice
+HEAD = 4096  # bytes that tell one file from another of the same size and time
+State = tuple[int, int]  # of a file: its bytes, the time of its last change in nanoseconds
 
 
 @dataclass(frozen=True)
 class Items:
     """Any dataset with a length and an index: scenes, torchvision's and Hugging Face's datasets, a list.
 
-    An item is a tensor or Pillow image, a tuple (image, label), a mapping or an object with `image` and `label`.
+    An item is a picture; a tuple or list [picture, label]; a mapping with a column such as "image" or "img"; or an
+    object with `image` and `label`. A picture is a tensor (3, H, W) in [0, 1], a Pillow image, an array (H, W, 3) of
+    bytes, a path, or the bytes of an image file. A label is a name, a number, or None; a negative number is none.
 
     Attributes:
-        dataset: what holds the items; the index is the id.
-        name: says which data this is; part of the fingerprint, together with the length and the size.
+        dataset: what holds the items; the index is the id. It has to give the same picture each time.
+        name: says which data this is; part of the fingerprint, together with the length, the size and some items.
         size: the side of the square that is cut from the middle; None leaves the images as they are.
         class_names: names for labels that are numbers.
         shard_size: how many images a shard holds.
@@ -100,11 +47,24 @@ class Items:
     shard_size: int = 1000
 
     def __post_init__(self) -> None:
-        check_positive("shard_size", self.shard_size)
+        _check_sizes(self)
 
     @property
     def fingerprint(self) -> str:
-        return digest(["items", self.name, len(self.dataset), self.size, self.shard_size])
+        """Return the hash of name, length, sizes, and of up to 16 items spread over the dataset.
+
+        Raises:
+            BadInputError: an item gives another picture each time.
+        """
+        count = len(self.dataset)
+        chosen = range(0, count, max(1, -(-count // LOOKED_AT)))
+        looks = [_look(entry) for entry in self.find(chosen)]
+        if looks[:TWICE] != [_look(entry) for entry in self.find(chosen[:TWICE])]:
+            raise BadInputError(
+                f"The dataset {self.name!r} gives another picture each time. Take the random transforms out: an image "
+                "has to be found again as it was."
+            )
+        return digest(["items", self.name, count, self.size, self.shard_size, looks])
 
     @property
     def shards(self) -> int:
@@ -116,24 +76,19 @@ class Items:
 
     def find(self, ids: Iterable[int]) -> Iterator[Entry]:
         for index in ids:
-            yield self._entry(index)
+            yield self._entry(check_id(index, len(self.dataset)))
 
     def _entry(self, index: int) -> Entry:
+        place = f"{self.name}[{index}]"
         try:
-            picture, label, name = _parts(self.dataset[index])
-        except (OSError, ValueError, SyntaxError) as error:
-            return Entry(index, f"{self.name}[{index}]", "", _raiser(error))
-        return Entry(
-            index,
-            name or f"{self.name}[{index}]",
-            self._label(label),
-            lambda: square(picture, self.size),
-        )
-
-    def _label(self, label: object) -> str:
-        if isinstance(label, int | torch.Tensor) and self.class_names:
-            return str(self.class_names[int(label)]) if int(label) >= 0 else ""
-        return "" if label is None else str(label)
+            item = persistent(lambda: self.dataset[index], place)
+        except (LostSourceError, MemoryError):
+            raise
+        except Exception as error:  # whatever the dataset's decoder stumbled over
+            return Entry(index, place, "", _raiser(error))
+        picture, label, name = parts(item, place)
+        text = label_text(label, self.class_names, place)
+        return Entry(index, name or place, text, lambda: square(picture, self.size))
 
 
 def folder_name(name: str) -> str:
@@ -145,30 +100,45 @@ def folder_name(name: str) -> str:
 class Folder:
     """The image files of a folder and all folders below it, in the order of their names.
 
+    They are listed once, when this is made, and the list goes along to other processes. A file that appears later is
+    not seen, and one that is changed later is refused; make a new `Folder` then.
+
     Attributes:
-        path: the folder.
+        path: the folder; `image.list_folder` says what in it counts.
         size: the side of the square that is cut from the middle.
         label: gives the label for a file's name relative to the folder; its folder by default.
         shard_size: how many images a shard holds.
+        names: the names of the files, relative to the folder, in the order of their ids.
+        states: (bytes, time of the last change) of each file; None for a link that leads nowhere.
+
+    Raises:
+        MissingFileError: there is no such folder.
+        UnreadableError: a folder in it cannot be read.
+        BadInputError: there is no image in it.
     """
 
-    path: Path
+    path: str | os.PathLike[str]
     size: int = 224
     label: Callable[[str], str] = folder_name
     shard_size: int = 1000
+    names: tuple[str, ...] = field(init=False, repr=False)
+    states: tuple[State | None, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_positive("shard_size", self.shard_size)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the files, relative to the folder, in the order of their ids."""
-        return _names(str(self.path))
+        _check_sizes(self)
+        path = Path(self.path).absolute()
+        names = tuple(image.list_folder(path))
+        states = tuple(state(path / name) for name in names)
+        for name, value in (("path", path), ("names", names), ("states", states)):
+            object.__setattr__(self, name, value)
 
     @property
     def fingerprint(self) -> str:
-        sizes = [(self.path / name).stat().st_size for name in self.names]
-        return digest(["folder", self.names, sizes, self.size, self.shard_size])
+        """Return the hash of all names, and of the size, the time and the beginning of each file."""
+        files = [
+            (name, known, head(self._file(name))) for name, known in zip(self.names, self.states, strict=True)
+        ]
+        return digest(["folder", files, self.size, self.shard_size])
 
     @property
     def shards(self) -> int:
@@ -180,50 +150,66 @@ class Folder:
 
     def find(self, ids: Iterable[int]) -> Iterator[Entry]:
         for index in ids:
+            index = check_id(index, len(self.names))
             name = self.names[index]
-            yield Entry(index, name, self.label(name), self._loader(name))
+            yield Entry(index, name, self.label(name), self._loader(index))
 
-    def _loader(self, name: str) -> Callable[[], Tensor]:
-        return lambda: square(image.load(self.path / name), self.size)
+    def _loader(self, index: int) -> Callable[[], Tensor]:
+        file, known = self._file(self.names[index]), self.states[index]
 
+        def load() -> Tensor:
+            if known is None:
+                raise BadInputError(f"{str(file)!r} is a link that leads nowhere. Mend it or take it away.")
+            found = square(file, self.size)
+            if state(file) != known:
+                raise LostSourceError(
+                    f"{str(file)!r} was changed after its folder was listed. Start again with a new Folder, and leave "
+                    "the files alone until it is finished."
+                )
+            return found
 
-_listed: dict[str, tuple[str, ...]] = {}
+        return load
 
-
-def _names(folder: str) -> tuple[str, ...]:
-    """List a folder once a process: a file that appears later does not shift the ids."""
-    if folder not in _listed:
-        path = Path(folder)
-        if not path.is_dir():
-            raise MissingFileError(f"There is no folder {folder!r}. Check the path.")
-        found = sorted(str(file.relative_to(path)) for file in _files(path))
-        if not found:
-            raise BadInputError(f"The folder {folder!r} holds no image ({', '.join(SUFFIXES)}).")
-        _listed[folder] = tuple(found)
-    return _listed[folder]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder):
-        yield from (Path(root) / name for name in names if name.lower().endswith(SUFFIXES))
+    def _file(self, name: str) -> Path:
+        return Path(self.path) / name
 
 
-def square(picture: Tensor | PILImage.Image, size: int | None) -> Tensor:
-    """Return (1, 3, size, size) from the middle of a picture; None keeps its own size."""
-    tensor = picture if isinstance(picture, Tensor) else image.from_pil(picture)
-    tensor = tensor[None] if tensor.ndim == 3 else tensor
-    return image.check(tensor if size is None else image.center_crop(tensor, size).clamp(0, 1))
+def state(file: Path) -> State | None:
+    """Return (bytes, time of the last change in nanoseconds) of a file; None if there is none."""
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if file.is_symlink():  # in a circle
+            return None
+        raise LostSourceError(f"{str(file)!r} cannot be read: {error.strerror}. Check its disk.") from error
+    return found.st_size, found.st_mtime_ns
 
 
-def _parts(item: Any) -> tuple[Any, Any, str]:
-    """Return (image, label, name) of an item in any of the usual forms."""
-    if isinstance(item, Tensor | PILImage.Image):
-        return item, None, ""
-    if isinstance(item, Mapping):
-        return item["image"], item.get("label"), ""
-    if isinstance(item, tuple) and not hasattr(item, "image"):
-        return item[0], item[1] if len(item) > 1 else None, ""
-    return item.image, getattr(item, "label", None), str(getattr(item, "id", ""))
+def head(file: Path) -> bytes:
+    """Return a hash of the beginning of a file; that of nothing for one that is not there."""
+    if not file.exists():
+        return b""
+    try:
+        with file.open("rb") as opened:
+            return hashlib.sha256(opened.read(HEAD)).digest()
+    except OSError as error:
+        raise UnreadableError(
+            f"{str(file)!r} cannot be read: {error.strerror}. Check its rights and its disk, or take it away."
+        ) from error
+
+
+def _look(entry: Entry) -> object:
+    """Return the shape of an image and the colors of its quarters in percent, or what is wrong with it.
+
+    No more than that, so that another machine, whose resizing rounds differently, sees the same.
+    """
+    found = decoded(entry)
+    if isinstance(found, Broken):
+        return found.reason
+    quarters = image.resize(found.float(), (2, 2))
+    return tuple(found.shape), (100 * quarters).round().int().flatten().tolist()
 
 
 def _raiser(error: Exception) -> Callable[[], Tensor]:
@@ -233,85 +219,26 @@ def _raiser(error: Exception) -> Callable[[], Tensor]:
     return fail
 
 
-def check_positive(name: str, value: int) -> None:
-    """Refuse a number below 1."""
-    if value < 1:
-        raise BadInputError(f"{name} has to be at least 1; got {value}.")
+def _check_sizes(source: Items | Folder) -> None:
+    """Make the sizes plain numbers, so that numpy's integers count as the same, and refuse those below 1."""
+    object.__setattr__(source, "shard_size", check_positive("shard_size", source.shard_size))
+    if source.size is not None:
+        object.__setattr__(source, "size", check_positive("size", source.size))
+
+
+def check_id(index: int, count: int) -> int:
+    """Return the id of an image as a plain number.
+
+    Raises:
+        BadInputError: there is no such image.
+    """
+    number = operator.index(index)
+    if not 0 <= number < count:
+        raise BadInputError(f"This source has the images 0 to {count - 1}; there is no image {number}.")
+    return number
 
 
 def _checked(shard: int, shards: int) -> int:
     if not 0 <= shard < shards:
         raise BadInputError(f"This source has the shards 0 to {shards - 1}; there is no shard {shard}.")
     return shard
-
-
-# ------------------------------------------------------------------------------------------------------------
-# Batches
-
-
-def everything(source: Source) -> Iterator[Entry]:
-    """List all entries of a source, shard after shard."""
-    return (entry for shard in range(source.shards) for entry in source.entries(shard))
-
-
-def batches(entries: Source | Iterable[Entry], *, size: int = 16, workers: int = 0) -> Iterator[Batch]:
-    """Decode entries and put them together in batches; what cannot be read is listed, with the reason.
-
-    Args:
-        entries: a source, or its entries.
-        size: the number of images in a batch; the last one may be smaller.
-        workers: threads that decode ahead; 0 decodes as it goes. The batches are the same.
-
-    Raises:
-        BadInputError: the images have different sizes.
-    """
-    check_positive("size", size)
-    listed = entries if isinstance(entries, Iterable) else everything(entries)
-    images: list[tuple[Entry, Tensor]] = []
-    broken: list[Broken] = []
-    for entry, result in _decoded(listed, workers):
-        if isinstance(result, Broken):
-            broken.append(result)
-        else:
-            images.append((entry, result))
-        if len(images) == size:
-            yield _batch(images, broken)
-            images, broken = [], []
-    if images or broken:
-        yield _batch(images, broken)
-
-
-def _batch(images: Sequence[tuple[Entry, Tensor]], broken: Sequence[Broken]) -> Batch:
-    shapes = {tuple(tensor.shape) for _, tensor in images}
-    if len(shapes) > 1:
-        raise BadInputError(
-            f"The images of a batch have different sizes: {sorted(shapes)}. Give the source a size, such as 224."
-        )
-    ids = torch.tensor([entry.id for entry, _ in images], dtype=torch.int64)
-    stacked = torch.cat([tensor for _, tensor in images]) if images else torch.zeros(0, 3, 1, 1)
-    return Batch(ids, stacked, tuple(entry.label for entry, _ in images), tuple(broken))
-
-
-def _decoded(entries: Iterable[Entry], workers: int) -> Iterator[tuple[Entry, Tensor | Broken]]:
-    """Decode entries in order, with threads a bounded way ahead."""
-    if workers < 1:
-        yield from ((entry, _load(entry)) for entry in entries)
-        return
-    entries = iter(entries)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[tuple[Entry, Future[Tensor | Broken]]] = deque()
-        try:
-            waiting.extend((entry, pool.submit(_load, entry)) for entry in islice(entries, 8 * workers))
-            while waiting:
-                entry, future = waiting.popleft()
-                yield entry, future.result()
-                waiting.extend((entry, pool.submit(_load, entry)) for entry in islice(entries, 1))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _load(entry: Entry) -> Tensor | Broken:
-    try:
-        return entry.load()
-    except (InterpError, OSError, ValueError, SyntaxError) as error:
-        return Broken(entry.id, entry.name, str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -78,8 +79,8 @@ class Spectrum:
             pool: what is written into the result; the scores are made elsewhere.
             level: {layer: (C,)} what counts as zero for the two middle bands; 0 by default.
         """
-        if k < 1 or sample < 0:
-            raise BadInputError(f"k has to be at least 1 and sample at least 0; got k={k}, sample={sample}.")
+        k, sample = check_positive("k", k), check_positive("sample", sample, least=0)
+        seed = operator.index(seed)
         levels = {name: _level(name, size, level) for name, size in channels.items()}
         layers = {name: units.empty(levels[name], k) for name in channels}
         return Spectrum(layers, 0, torch.zeros(0, dtype=torch.int64), k, sample, seed, pool)
@@ -110,7 +111,13 @@ class Spectrum:
     def extended(
         self, ids: Tensor, scores: Mapping[str, Tensor], *, broken: Sequence[Broken] = ()
     ) -> Spectrum:
-        """Return the spectrum after one more batch: equal to `merge([self, Spectrum.of_batch(ids, scores)])`."""
+        """Return the spectrum after one more batch: equal to `merge([self, Spectrum.of_batch(ids, scores)])`.
+
+        Args:
+            ids: (N,) integers, each image's own.
+            scores: {layer: (N, C)}, one number for each image and channel.
+            broken: images that could not be decoded.
+        """
         ids = keys.check_ids(ids)
         tables = {name: _table(name, scores, len(ids), len(each)) for name, each in self.layers.items()}
         everyone = torch.cat([self.sample, ids])
@@ -124,12 +131,8 @@ class Spectrum:
         layers = {
             name: units.extended(each, ids, tables[name], sampled) for name, each in self.layers.items()
         }
-        return replace(
-            self,
-            layers=layers,
-            images=_counted(self.images + len(ids)),
-            sample=everyone[kept],
-        )
+        images = _counted(self.images + len(ids))
+        return replace(self, layers=layers, images=images, sample=everyone[kept]).with_broken(broken)
 
     def with_broken(self, broken: Sequence[Broken]) -> Spectrum:
         """Return the spectrum with more images listed that could not be read."""
@@ -139,7 +142,7 @@ class Spectrum:
         layer, channel = which if isinstance(which, tuple) else (self._only_layer(), which)
         if layer not in self.layers:
             raise UnknownNameError("layer", layer, self.layers)
-        found = self.layers[layer]
+        found, channel = self.layers[layer], operator.index(channel)
         if not 0 <= channel < len(found):
             raise BadInputError(
                 f"{layer!r} has the channels 0 to {len(found) - 1}; there is no channel {channel}."
@@ -181,7 +184,8 @@ def merge(spectra: Iterable[Spectrum]) -> Spectrum:
     """Return the spectrum of all images of several spectra; the order and the grouping do not matter.
 
     Raises:
-        BadInputError: there is none, they were taken with different settings, or an image is in two of them.
+        BadInputError: there is none, they were taken with different settings, or an image is in two of them. The last
+            is noticed only if the image is in the sample or in a band: a spectrum does not know all its images.
     """
     parts = list(spectra)
     if not parts:
@@ -233,6 +237,21 @@ def _level(name: str, channels: int, level: Mapping[str, Tensor] | None) -> Tens
             f"The level of {name!r} has to be {channels} finite numbers; got {tuple(given.shape)}."
         )
     return given
+
+
+def check_positive(name: str, value: int, *, least: int = 1) -> int:
+    """Return a whole number, of Python or numpy, as a plain one.
+
+    Raises:
+        BadInputError: it is none, or too small.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise BadInputError(f"{name} has to be a whole number; got {value!r}.") from error
+    if number < least:
+        raise BadInputError(f"{name} has to be at least {least}; got {number}.")
+    return number
 
 
 def _counted(images: int) -> int:

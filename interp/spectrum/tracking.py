@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from interp import folding, hooks, image
-from interp.errors import BadInputError, UnknownNameError
-from interp.spectrum.sources import Batch
+from interp.errors import BadInputError, InterpError, UnknownNameError
+from interp.spectrum.entries import Batch
 from interp.spectrum.state import Broken, Spectrum
 
 POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -62,12 +62,21 @@ def track(
         ),
         maxlen=1,
     )[0]
-    if found.images < k:
+    return enough(found)
+
+
+def enough(spectrum: Spectrum) -> Spectrum:
+    """Return a spectrum whose bands can be full.
+
+    Raises:
+        BadInputError: there are fewer images than a band holds; the message says what was wrong with the broken ones.
+    """
+    if spectrum.images < spectrum.k:
         raise BadInputError(
-            f"A band holds k={k} images, but only {found.images} could be read{_reasons(found.broken)}. "
-            "Use more images or a smaller k."
+            f"A band holds k={spectrum.k} images, but only {spectrum.images} could be read"
+            f"{_reasons(spectrum.broken)}. Use more images or a smaller k."
         )
-    return found
+    return spectrum
 
 
 def tracking(
@@ -106,7 +115,7 @@ def tracking(
         progress: whether to show a bar with images a second and the time left.
         every: how many images lie between two results; None gives the last one only.
     """
-    names = list(dict.fromkeys(layers))
+    names = named(model, layers)
     score = scorer(model, names, pool=pool, fold=fold)
     tally = Tally(partial(Spectrum.empty, k=k, sample=sample, seed=seed, pool=pool, level=level))
     shown = 0
@@ -143,6 +152,11 @@ class Tally:
         return self.waiting + (self.spectrum.images if self.spectrum else 0)
 
     def add(self, batch: Batch, score: Callable[[Tensor], dict[str, Tensor]]) -> None:
+        if not isinstance(batch, Batch):
+            raise BadInputError(
+                f"A batch has to be a spectrum.Batch with ids and images, not {type(batch).__name__}. "
+                "spectrum.batches(spectrum.Items(dataset, name)) makes them of a dataset."
+            )
         self.waiting_broken.extend(batch.broken)
         if len(batch.ids):
             self.ids.append(torch.as_tensor(batch.ids))
@@ -178,10 +192,7 @@ def scorer(
     """
     if pool not in POOLS:
         raise UnknownNameError("pool", pool, POOLS)
-    if not layers:
-        raise BadInputError("Name at least one layer; hooks.layer_names(model) lists them.")
-    for layer in layers:
-        hooks.find_layer(model, layer)
+    layers = named(model, layers)
     device = hooks.device_of(model)
     folded = fold and device.type == "cpu"
     runner = folding.fold(model, keep=layers) if folded else model
@@ -196,8 +207,45 @@ def scorer(
     return score
 
 
+def named(model: nn.Module, layers: Sequence[str]) -> list[str]:
+    """Return the names of layers, each once.
+
+    Raises:
+        BadInputError: there is none, or it is a text instead of a list.
+        UnknownNameError: a layer does not exist.
+    """
+    if isinstance(layers, str):
+        raise BadInputError(f"The layers have to be a list of names: [{layers!r}], not {layers!r}.")
+    if not layers:
+        raise BadInputError("Name at least one layer; hooks.layer_names(model) lists them.")
+    for layer in layers:
+        hooks.find_layer(model, layer)
+    return list(dict.fromkeys(layers))
+
+
+def check_size(model: nn.Module, layers: Sequence[str], size: int) -> None:
+    """Run a model on a gray image, so that what cannot be tracked is said before the images come.
+
+    Raises:
+        BadInputError: the model does not take images of that size, or a layer has no channels.
+        UnknownNameError: a layer does not exist.
+    """
+    score = scorer(model, layers, fold=False)
+    try:
+        score(torch.full((1, 3, size, size), 0.5))
+    except InterpError:
+        raise
+    except Exception as error:  # whatever a network makes of a size that it is not for
+        raise BadInputError(
+            f"The network does not take images of {size} x {size} pixels ({type(error).__name__}: {error}). "
+            "Give the size of the images of the source."
+        ) from error
+
+
 def pooled(activations: Tensor, pool: str) -> Tensor:
     """Return one score for each image and channel, (N, C), from activations (N, C, H, W) or (N, C)."""
+    if activations.is_quantized:
+        activations = activations.dequantize()
     if activations.ndim == 2:
         return activations.clone()
     if activations.ndim != 4:

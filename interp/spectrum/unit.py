@@ -147,9 +147,9 @@ class Unit:
     def flags(self) -> tuple[str, ...]:
         """Return what a reader has to know before believing the bands."""
         found = []
-        if self.dead:
+        if self.images and self.dead:
             found.append("dead: every image has the same score")
-        elif self.one_sided:
+        elif self.images and self.one_sided:
             found.append(f"one-sided: all scores are on one side of {self.level:g}")
         tied = [band.name for band in self.bands.values() if band.tied] if not self.dead else []
         if tied:
