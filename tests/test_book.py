@@ -522,7 +522,10 @@ class Environment:
 
     domains: ClassVar = {"std": Domain}
     toc_fignumbers: ClassVar = {"page": {"figure": {"fig-a": (2, 1)}}}
-    titles: ClassVar = {"book/one": nodes.title("", "Chapter one")}
+    titles: ClassVar = {
+        "book/one": nodes.title("", "Chapter one"),
+        "book/segment/words": nodes.title("", "Words"),
+    }
 
 
 WORKS = {
@@ -548,10 +551,20 @@ WORKS = {
         ("```{admonition} Try\n:class: tip\nOne.\n```", "> **Try**\n>\n> One."),
         ("before\n\n```{bibliography}\n```\n\nafter", "before\n\n\n\nafter"),
         ("```python\nx = 1\n```", "```python\nx = 1\n```"),
+        (
+            "see [](../one.md) and [this](../one.md#there)",
+            "see [Chapter one](../one.ipynb) and [this](../one.ipynb)",
+        ),
+        ("[](words.md)", "[Words](https://book.example/book/segment/words.html)"),
+        (
+            "`[name](model, pictures)` and [out](https://a.example/b.md)",
+            "`[name](model, pictures)` and [out](https://a.example/b.md)",
+        ),
     ],
 )
 def test_myst_becomes_markdown(myst: str, expected: str) -> None:
-    words = notebooks.Words(Environment(), WORKS)  # type: ignore[arg-type]
+    pages = {"book/one", "book/segment/two"}
+    words = notebooks.Words(Environment(), WORKS, pages, "https://book.example")  # type: ignore[arg-type]
     assert notebooks.plain(myst, words, "book/segment/two") == expected
 
 
@@ -565,6 +578,23 @@ def test_no_role_is_left_in_the_built_notebooks() -> None:
             assert not re.search(r"\{[a-z:]+\}`|^:::|^```\{", text, re.MULTILINE), (
                 f"{file.name}: {cell.source[:200]}"
             )
+
+
+def test_a_link_to_a_page_without_code_is_words_where_there_is_no_site() -> None:
+    words = notebooks.Words(Environment(), WORKS)  # type: ignore[arg-type]
+    assert notebooks.plain("[the words](words.md)", words, "book/segment/two") == "the words"
+
+
+def test_links_in_the_built_notebooks_lead_to_notebooks() -> None:
+    files = sorted((ROOT / "_build" / "html" / "notebooks").rglob("*.ipynb"))
+    if not files:
+        pytest.skip("the book is not built (make book)")
+    for file in files:
+        for cell in nbformat.read(file, as_version=4).cells:
+            text = re.sub(r"`[^`]*`", "", cell.source) if cell.cell_type == "markdown" else ""
+            for words, target in re.findall(r"\[([^\]]*)\]\(([^):#]+)\)", text):
+                assert words, f"{file.name}: {target}"
+                assert (file.parent / target).exists(), f"{file.name}: {target}"
 
 
 def test_what_a_run_elsewhere_is_compared_with_is_rounded_text() -> None:

@@ -70,7 +70,7 @@ def test_launch_links_open_the_generated_notebook(address: str) -> None:
 def test_the_install_cell_takes_the_wheel_of_the_site_and_no_pins() -> None:
     code = install_cell.source("https://book.example")
     compile(TransformerManager().transform_cell(code), "cell", "exec")
-    assert f'interp[examples,plots,models] @ https://book.example/{install_cell.wheel()}"' in code
+    assert f'interp[examples,plots,models,lucent] @ https://book.example/{install_cell.wheel()}"' in code
     assert "==" not in code
     assert "torch" not in code
 

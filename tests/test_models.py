@@ -426,14 +426,19 @@ def test_without_network_the_message_names_file_and_place(
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("inceptionv1", "lucent"), ("googlenet", "torchvision"), ("timm:resnet18", "timm")]
+    ("name", "module", "extra"),
+    [
+        ("inceptionv1", "lucent", "lucent"),
+        ("googlenet", "torchvision", "models"),
+        ("timm:resnet18", "timm", "models"),
+    ],
 )
 def test_a_missing_library_is_named_with_the_extra(
-    name: str, module: str, monkeypatch: pytest.MonkeyPatch
+    name: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent(wanted: str) -> None:
         raise ModuleNotFoundError(wanted)
 
     monkeypatch.setattr(models.importlib, "import_module", absent)
-    with pytest.raises(MissingExtraError, match=rf"{module}.*interp\[models\]"):
+    with pytest.raises(MissingExtraError, match=rf"{module}.*interp\[{extra}\]"):
         zoo.load_model(name)

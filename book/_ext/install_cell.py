@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 
 import interp
 
-EXTRAS = "examples,plots,models"
+EXTRAS = "examples,plots,models,lucent"
 WORDS = "# Brings the package that this chapter runs on, where it is not installed yet."
 
 

@@ -1,19 +1,22 @@
 """Every chapter as an executed notebook on the site: notebooks/book/.../name.ipynb.
 
 MyST's roles and directives mean nothing to Jupyter, so they become plain Markdown here: a citation its authors and
-year, a reference the number or the title that it leads to, an admonition a quote.
+year, a reference the number or the title that it leads to, an admonition a quote. A link to another
+chapter leads to its notebook, one to a page without code to the published site.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import executed
 import install_cell
+import launch
 import nbformat
 from nbformat import NotebookNode
 from pybtex.database import Entry, parse_file
@@ -21,6 +24,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 ROLE = re.compile(r"\{([\w:]+)\}`([^`]+)`")
+LINK = re.compile(r"\[([^\]\n]*)\]\(([\w./-]+)\.md(?:#[\w-]*)?\)")
 LABEL = re.compile(r"^\([\w:.-]+\)=[ \t]*\n", re.MULTILINE)
 FORMULA_LABEL = re.compile(r"(?<=\$\$)[ \t]*\([\w:.-]+\)[ \t]*$", re.MULTILINE)
 BLOCK_BREAK = re.compile(r"^\+\+\+.*\n", re.MULTILINE)
@@ -38,15 +42,15 @@ def write_all(app: Sphinx, error: Exception | None) -> None:
     """Write the notebooks of all pages with cells beside the pages."""
     if error is not None or app.builder.format != "html":
         return
-    words = Words(app.env, bibliography(app))
-    for docname in sorted(app.env.found_docs):
-        path = Path(app.env.doc2path(docname))
-        if executed.is_notebook(path):
-            target = Path(app.outdir, "notebooks", f"{docname}.ipynb")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            page = notebook(path, words, docname)
-            install_cell.add(page, app)
-            target.write_text(nbformat.writes(page), encoding="utf-8")
+    paths = {name: Path(app.env.doc2path(name)) for name in sorted(app.env.found_docs)}
+    pages = {name: path for name, path in paths.items() if executed.is_notebook(path)}
+    words = Words(app.env, bibliography(app), pages, launch.site(app.config))
+    for docname, path in pages.items():
+        target = Path(app.outdir, "notebooks", f"{docname}.ipynb")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        page = notebook(path, words, docname)
+        install_cell.add(page, app)
+        target.write_text(nbformat.writes(page), encoding="utf-8")
 
 
 def bibliography(app: Sphinx) -> dict[str, Entry]:
@@ -85,6 +89,7 @@ def plain(text: str, words: Words, docname: str) -> str:
     """Return MyST Markdown as plain Markdown."""
     text = DIRECTIVE.sub(_directive, text + "\n")
     text = BLOCK_BREAK.sub("", FORMULA_LABEL.sub("", LABEL.sub("", text)))
+    text = LINK.sub(lambda found: words.link(found[1], found[2], docname), text)
     return ROLE.sub(lambda found: words.of(found[1], found[2], docname), text).strip()
 
 
@@ -109,10 +114,19 @@ def _directive(found: re.Match[str]) -> str:
 
 
 class Words:
-    """What stands for a role: built from what Sphinx knows about labels, numbers and titles."""
+    """What stands for a role or a link: built from what Sphinx knows about labels, numbers and titles.
 
-    def __init__(self, env: BuildEnvironment, works: dict[str, Entry]) -> None:
-        self.env, self.works = env, works
+    Args:
+        env: what Sphinx knows.
+        works: the bibliography.
+        pages: the names of the pages that are notebooks.
+        site: the address of the published pages; empty where there is none.
+    """
+
+    def __init__(
+        self, env: BuildEnvironment, works: dict[str, Entry], pages: Collection[str] = (), site: str = ""
+    ) -> None:
+        self.env, self.works, self.pages, self.site = env, works, pages, site
         self.ways: dict[str, Callable[[str, str], str]] = {
             "numref": self.number,
             "ref": self.title,
@@ -155,10 +169,22 @@ class Words:
         return f"“{known[2]}”" if known else "there"
 
     def page(self, target: str, docname: str) -> str:
-        """Return the title of a page."""
-        name = str(Path("/", docname).parent.joinpath(target).resolve()).lstrip("/").removesuffix(".md")
-        title = self.env.titles.get(name)
+        """Return the title of a page, in quotes."""
+        title = self.env.titles.get(_docname(target, docname))
         return f"“{title.astext()}”" if title is not None else "there"
+
+    def link(self, shown: str, target: str, docname: str) -> str:
+        """Return a link to another page's notebook, or to the site; its words alone where there is neither."""
+        name = _docname(target, docname)
+        words = shown or self.page(target, docname).strip("“”")
+        if name in self.pages:
+            return f"[{words}]({target}.ipynb)"
+        return f"[{words}]({self.site}/{name}.html)" if self.site else words
+
+
+def _docname(target: str, docname: str) -> str:
+    """Return the name of the page to which a page's relative target leads."""
+    return os.path.normpath(Path(docname).parent / target).removesuffix(".md")
 
 
 def _parts(content: str) -> tuple[str, str]:

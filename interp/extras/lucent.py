@@ -83,7 +83,7 @@ def render(
         from lucent.optvis import param
         from lucent.optvis.render import render_vis
     except ImportError as error:
-        raise MissingExtraError("torch-lucent", "models", "Rendering with lucent") from error
+        raise MissingExtraError("torch-lucent", "lucent", "Rendering with lucent") from error
     network = copy.deepcopy(model).eval().requires_grad_(False)
     with _seeded(seed), torch.enable_grad():
         found = render_vis(

@@ -188,11 +188,11 @@ def _names(classes: int) -> tuple[str, ...]:
     return imagenet_class_names() if classes == 1000 else ()
 
 
-def _imported(module: str, package: str, purpose: str) -> Any:
+def _imported(module: str, package: str, purpose: str, extra: str = "models") -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError(package, "models", purpose) from error
+        raise MissingExtraError(package, extra, purpose) from error
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -236,7 +236,8 @@ class InceptionV1(Normalized):
 
 def _inceptionv1() -> nn.Module:
     # Not by `import`: torch-lucent is an extra, and the drawing library that it loads stays outside of the core.
-    lucent = _imported("lucent.modelzoo.inceptionv1.InceptionV1", "torch-lucent", "The model inceptionv1")
+    name, purpose = "lucent.modelzoo.inceptionv1.InceptionV1", "The model inceptionv1"
+    lucent = _imported(name, "torch-lucent", purpose, extra="lucent")
     network = lucent.InceptionV1(pretrained=False, redirected_ReLU=False)
     megabytes = sum(value.numel() * value.element_size() for value in network.state_dict().values()) / 1e6
     url = lucent.model_urls["inceptionv1"]
