@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -339,3 +340,28 @@ def test_long_names_have_short_files(tmp_path: Path) -> None:
     files = {entry["file"] for entry in found.images.values()}
     assert len(files) == 2
     assert all((tmp_path / file).is_file() and len(file) < 140 for file in files)
+
+
+def test_a_shorter_list_gives_the_pictures_of_a_fresh_folder(tmp_path: Path) -> None:
+    """The last batch is another one then, and rounding depends on the batch."""
+    fv.render_folder(network(), OBJECTIVES[:6], tmp_path / "six", **SETTINGS)
+    again = fv.render_folder(network(), OBJECTIVES[:5], tmp_path / "six", **SETTINGS)
+    fresh = fv.render_folder(network(), OBJECTIVES[:5], tmp_path / "five", **SETTINGS)
+    assert again.images == fresh.images
+    for entry in fresh.images.values():
+        name = str(entry["file"])
+        assert (tmp_path / "six" / name).read_bytes() == (tmp_path / "five" / name).read_bytes()
+
+
+def test_numbers_of_numpy_are_the_same_run(tmp_path: Path) -> None:
+    plain = fv.render_folder(network(), [fv.channel("1", 3)], tmp_path, size=24, steps=[fv.Stage(24, 2)])
+    found = fv.render_folder(
+        network(),
+        [fv.channel("1", np.int64(3))],
+        tmp_path,
+        size=np.int64(24),
+        steps=[fv.Stage(np.int32(24), np.int64(2))],
+        seed=np.int64(0),
+        batch=np.int64(16),
+    )
+    assert found.images == plain.images

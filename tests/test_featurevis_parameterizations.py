@@ -149,6 +149,10 @@ def test_sizes_are_whole_numbers_of_any_kind() -> None:
     assert fv.FourierImage((np.int32(16), 24)).size == (16, 24)  # type: ignore[arg-type]
 
 
+def test_a_seed_of_numpy_is_the_same_seed() -> None:
+    assert torch.equal(fv.FourierImage(16, seed=np.int64(3))(), fv.FourierImage(16, seed=3)())  # type: ignore[arg-type]
+
+
 def test_a_cppn_is_the_same_function_at_any_size() -> None:
     image = fv.CppnImage(17, 2)
     with torch.no_grad():

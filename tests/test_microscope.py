@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import functools
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +23,9 @@ from torch import nn
 from interp.errors import BadInputError, DamagedFileError, UnknownNameError
 from interp.image import center_crop, to_numpy
 from interp.microscope import build, neighbors
-from interp.microscope.pictures import file, sheets, wanted, write_sheets
+from interp.microscope.pictures import file, sheets, show, wanted, write_sheets
 from interp.runs import machine, write
-from interp.spectrum import Items, Spectrum, batches, track
+from interp.spectrum import Entry, Items, Spectrum, batches, entries, track
 
 LAYERS = ("norm", "deep")
 CHANNELS = {"norm": 4, "deep": 6}
@@ -344,3 +348,34 @@ def test_a_channel_that_is_no_number_has_a_page(tmp_path: Path) -> None:
     assert spoiled["f"] == ["40 scores are NaN or infinite"]
     assert not any(column["i"] for column in spoiled["b"])
     assert all(column["w"][0] for column in sound["b"])
+
+
+def test_an_image_that_cannot_be_read_at_once_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "PAUSES", (0.0,))
+    spectrum, tried = expected(), set[int]()
+
+    class Shaky(Items):
+        def find(self, ids: Iterable[int]) -> Iterator[Entry]:
+            for entry in super().find(ids):
+                yield dataclasses.replace(entry, load=functools.partial(shaky, entry))
+
+    def shaky(entry: Entry) -> torch.Tensor:
+        if entry.id not in tried:
+            tried.add(entry.id)
+            raise OSError(errno.ESTALE, "stale")
+        return entry.load()
+
+    plain = show(tiny(), spectrum, source(), tmp_path / "plain", tmp_path / "plain-work", side=24)
+    found = show(
+        tiny(),
+        spectrum,
+        Shaky(pictures(side=32), "random", class_names=["x", "y", "z"]),
+        tmp_path / "shaky",
+        tmp_path / "shaky-work",
+        side=24,
+    )
+    assert found == plain
+    assert tried == set(plain.ids)
+    assert content(tmp_path / "shaky") == content(tmp_path / "plain")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -337,3 +338,7 @@ def test_four_thousand_scenes_to_train_on_and_a_thousand_to_measure(monkeypatch:
 def test_an_unknown_data_set_is_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"no data set 'cifar'"):
         trained_state("cifar")
+
+
+def test_a_number_of_classes_may_be_one_of_numpy() -> None:
+    assert SimpleCNN(np.int64(3)).class_names == SimpleCNN(3).class_names  # type: ignore[arg-type]

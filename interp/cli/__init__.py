@@ -9,7 +9,10 @@ import argparse
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+
+from PIL.Image import DecompressionBombWarning
 
 from interp import __version__
 from interp.cli import layers, microscope, render, run, spectrum
@@ -26,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 1 for an error that was explained, or 130 after an interruption."""
     try:
         options = parser().parse_args(arguments)
-        with contextlib.redirect_stderr(Lines(sys.stderr)):
+        with contextlib.redirect_stderr(Lines(sys.stderr)), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DecompressionBombWarning
+            )  # images above the limit are refused anyway
             options.check(options)
             options.command(options)
     except InterpError as error:

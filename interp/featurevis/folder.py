@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import operator
 import os
 import platform
 import re
@@ -207,6 +208,7 @@ def render_folder(
         DamagedFileError: what says whose the folder is, or a manifest, was changed.
         UnwritableError: the folder is full or read-only; what is finished is kept.
     """
+    seed, batch = operator.index(seed), operator.index(batch)
     if batch < 1:
         raise BadInputError(f"A batch needs at least one image; got {batch}.")
     _check_stems(objectives)

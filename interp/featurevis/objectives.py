@@ -11,6 +11,7 @@ The vocabulary is that of Lucid (Olah, Mordvintsev and Schubert, 2017, https://d
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -143,6 +144,7 @@ def mean_of(values: Tensor) -> Tensor:
 
 def channel(layer: str, index: int) -> Objective:
     """Return the mean of one channel over all positions; on a layer (N, C), the value of that unit."""
+    index = operator.index(index)  # so that one of numpy makes the same objective
     return of_layer(layer, lambda values: mean_of(_channel(layer, values, index)), f"{layer}:{index}")
 
 
@@ -152,6 +154,7 @@ def neuron(layer: str, index: int, position: tuple[int, int] | None = None) -> O
     Raises:
         BadInputError: (on rendering) the layer has no positions, or not this one.
     """
+    index = operator.index(index)
 
     def score(values: Tensor) -> Tensor:
         row, column = _position(layer, values, position)
@@ -187,7 +190,8 @@ def logit(target: int | str) -> Objective:
     """
     if isinstance(target, str):
         return of_layer(f"{NAMED_OUTPUT}{target}", mean_of, f"logit:{target}")
-    return of_layer(OUTPUT, lambda values: mean_of(_channel(OUTPUT, values, target)), f"logit:{target}")
+    index = operator.index(target)
+    return of_layer(OUTPUT, lambda values: mean_of(_channel(OUTPUT, values, index)), f"logit:{index}")
 
 
 def deepdream(layer: str) -> Objective:

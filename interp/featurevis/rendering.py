@@ -246,7 +246,12 @@ def as_stages(
         raise BadInputError(f"A rendering needs at least one step in every stage; got {steps}.")
     for stage in stages:
         check_size(stage.size)
-    return stages
+    return tuple(Stage(_plain(stage.size), operator.index(stage.steps)) for stage in stages)
+
+
+def _plain(size: Size) -> Size:
+    """Return a size in numbers of Python: those of numpy print in another way, and settings are compared as text."""
+    return sides(size) if isinstance(size, Sequence) else operator.index(size)
 
 
 def fitting_stages(
@@ -267,7 +272,9 @@ def fitting_stages(
         return stages
     layers = tuple({layer: None for objective in objectives for layer in objective.layers})
     return (
-        stages if takes(model, layers, stages[0].size, transforms) else (Stage(size, operator.index(steps)),)
+        stages
+        if takes(model, layers, stages[0].size, transforms)
+        else (Stage(stages[-1].size, operator.index(steps)),)
     )
 
 

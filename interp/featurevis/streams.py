@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -20,6 +21,7 @@ def stream(*key: object) -> torch.Generator:
 
 def streams(seed: int, purpose: str, names: Sequence[str]) -> list[torch.Generator]:
     """Return one generator for each name; a name that occurs again gets numbers of its own."""
+    seed = operator.index(seed)  # one of numpy is the same number, and not the same text
     return [stream(seed, purpose, name, names[:index].count(name)) for index, name in enumerate(names)]
 
 

@@ -18,6 +18,7 @@ from interp import featurevis as fv
 from interp import folding, hooks, image, runs
 from interp.featurevis.rendering import check_takes, takes
 from interp.spectrum import Entry, Source, Spectrum
+from interp.spectrum.entries import persistent
 from interp.spectrum.patches import Field, receptive_field, window
 
 SHEET, ACROSS = (
@@ -106,7 +107,7 @@ def show(
 
 def _one(look: _Look, entry: Entry, units: Sequence[Key], target: Path, side: int) -> dict[str, Any]:
     """Write one image, and return its label and the patches of the units that show it."""
-    picture = entry.load()
+    picture = persistent(entry.load, entry.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     with runs.replacing(target) as temporary:
         small = image.to_pil(image.center_crop(picture, side))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class SimpleCNN(nn.Module):
         self, classes: int | Sequence[str] = 10, *, hidden: int = 128, dropout: float = 0.3, seed: int = 0
     ) -> None:
         super().__init__()
-        names = [f"class {index}" for index in range(classes)] if isinstance(classes, int) else list(classes)
+        names = list(classes) if isinstance(classes, Iterable) else _numbered(operator.index(classes))
         if isinstance(classes, str) or len(names) < 2 or hidden < 1 or not 0 <= dropout < 1:
             raise BadInputError(
                 f"At least two classes, one hidden channel and a dropout in [0, 1) are needed; got "
@@ -74,3 +75,7 @@ class SimpleCNN(nn.Module):
         values = self.dropout(self.pool(values).flatten(1))
         out: Tensor = self.fc2(self.dropout(self.relu4(self.fc1(values))))
         return out
+
+
+def _numbered(count: int) -> list[str]:
+    return [f"class {index}" for index in range(count)]
