@@ -25,7 +25,7 @@ from interp.image import center_crop, to_numpy
 from interp.microscope import build, neighbors
 from interp.microscope.pictures import file, sheets, show, wanted, write_sheets
 from interp.runs import machine, write
-from interp.spectrum import Entry, Items, Spectrum, batches, entries, track
+from interp.spectrum import Entry, Items, Spectrum, batches, track
 
 LAYERS = ("norm", "deep")
 CHANNELS = {"norm": 4, "deep": 6}
@@ -353,7 +353,7 @@ def test_a_channel_that_is_no_number_has_a_page(tmp_path: Path) -> None:
 def test_an_image_that_cannot_be_read_at_once_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entries, "PAUSES", (0.0,))
+    monkeypatch.setattr("interp.spectrum.entries.PAUSES", (0.0,))
     spectrum, tried = expected(), set[int]()
 
     class Shaky(Items):
