@@ -42,6 +42,7 @@ from tqdm import tqdm
 
 from interp import featurevis as fv
 from interp import hooks, image, zoo
+from interp.extras.lucent import PADDING
 
 Unit = tuple[str, int]
 UNITS: tuple[Unit, ...] = (
@@ -55,7 +56,7 @@ UNITS: tuple[Unit, ...] = (
     ("blocks.4.2", 61),
 )
 SIZE = 128
-PADDED = SIZE + 2 * 12  # what lucent's first transform makes of it
+PADDED = SIZE + 2 * PADDING  # what lucent's first transform makes of it
 LAYERS = tuple(dict.fromkeys(layer for layer, _ in UNITS))
 
 

@@ -34,7 +34,7 @@ HEAVY = [
 ]
 # Hosts of registries and model stores, and paths that exist on one machine only.
 HOSTS = r"files\.pythonhosted\.org|registry\.npm|registry\.yarn|deb\.debian\.org"
-FORBIDDEN = re.compile(HOSTS + r"|/home/\w+/|/Users/\w+/|/root/|(?<![\w.])/work/")
+FORBIDDEN = re.compile(HOSTS + r"|/(?:home/\w+|Users/\w+|root)/|(?<![\w.])/(?:work)/")
 LOADING = ("torch.load", "torch.hub.load_state_dict_from_url")
 RUNNING = ("pickle.load", "pickle.loads", "eval", "exec")
 
@@ -183,7 +183,6 @@ def texts() -> Iterator[tuple[str, str]]:
 
 def test_no_registry_hosts_and_no_paths_of_one_machine() -> None:
     found = {name: match.group() for name, text in texts() if (match := FORBIDDEN.search(text))}
-    found.pop("tests/test_architecture.py", None)  # says what it looks for
     assert found == {}
 
 

@@ -211,11 +211,8 @@ class Result:
     @property
     def spreads(self) -> float:
         """The margin of the plain run, in spreads; the smallest margin where the claim fails somewhere."""
-        margin = (
-            min(self.margins.values())
-            if self.lost
-            else self.margins.get("one thread", min(self.margins.values()))
-        )
+        plain = self.margins.get("one thread")
+        margin = min(self.margins.values()) if self.lost or plain is None else plain
         if math.isnan(margin):
             return -math.inf
         return margin / self.spread if self.spread > 0 else math.copysign(math.inf, margin)

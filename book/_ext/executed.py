@@ -35,6 +35,7 @@ from interp.fingerprint import PACKAGE, fingerprint
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = 4  # older executions of one page that stay on disk
 TIMEOUT = 900  # seconds that one cell may take
+STARTUP = 300  # seconds that a kernel may take to start; on a busy machine it is more than the usual 60
 QUIET = ["--IPKernelApp.log_level=40"]  # kernels warn on the console about the way they are reached
 
 
@@ -140,7 +141,8 @@ async def run(notebook: NotebookNode, path: Path) -> Execution:
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
     resources = {"metadata": {"path": str(path.resolve().parent)}}
-    client = NotebookClient(copy, timeout=TIMEOUT, resources=resources, extra_arguments=QUIET)
+    waits = {"timeout": TIMEOUT, "startup_timeout": STARTUP}
+    client = NotebookClient(copy, resources=resources, extra_arguments=QUIET, **waits)
     client.on_cell_start = clock = _Clock()
     error = None
     try:
