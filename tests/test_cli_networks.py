@@ -197,7 +197,7 @@ def test_the_microscope_refuses_a_size_before_it_reads_an_image(
 ) -> None:
     command = ["microscope", f"{file}:Fixed", "--layers", "conv", "--data", "photos", "--size", "40"]
     assert cli.main([*command, "-k", "2", "-o", "site"]) == 1
-    assert "cannot take RGB images of 40 x 40" in capsys.readouterr().err
+    assert "does not take images of 40 x 40 pixels" in capsys.readouterr().err
     assert not (here / "site").exists()
     assert not (here / "site-work").exists()
 
