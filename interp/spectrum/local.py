@@ -7,21 +7,24 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import torch
 from PIL.Image import DecompressionBombWarning
 
+from interp import runs
 from interp.errors import BadInputError, LostWorkerError
 from interp.spectrum.shards import Engine, Job, worker
 
-_given: list[tuple[bytes, Path]] = []  # the job and its folder, in a worker process
+_given: list[tuple[Path, Path]] = []  # the file of the job and its folder, in a worker process
 
 
 def processes(count: int, *, attempts: int = 3) -> Engine:
@@ -42,9 +45,10 @@ def processes(count: int, *, attempts: int = 3) -> Engine:
         for attempt in range(attempts):
             begun = multiprocessing.get_context("spawn").Event()
             try:
-                for shard in _round(packed, folder, waiting, min(count, len(waiting)), begun):
-                    waiting.remove(shard)
-                    yield shard
+                with _in_file(packed) as file:
+                    for shard in _round(file, folder, waiting, min(count, len(waiting)), begun):
+                        waiting.remove(shard)
+                        yield shard
                 return
             except BrokenProcessPool as error:
                 if not begun.is_set():
@@ -96,11 +100,23 @@ def unpack(packed: bytes) -> Job:
     return job
 
 
-def _round(packed: bytes, folder: Path, shards: Sequence[int], size: int, begun: Event) -> Iterator[int]:
+@contextmanager
+def _in_file(packed: bytes) -> Iterator[Path]:
+    """Put a job where the processes can read it, since Python waits forever for one that dies before it has read more
+    than a pipe holds.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        file = Path(folder, "job")
+        with runs.writing(file):
+            file.write_bytes(packed)
+        yield file
+
+
+def _round(file: Path, folder: Path, shards: Sequence[int], size: int, begun: Event) -> Iterator[int]:
     if not shards:
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(size, context, initializer=_begin, initargs=(packed, folder, begun)) as pool:
+    with ProcessPoolExecutor(size, context, initializer=_begin, initargs=(file, folder, begun)) as pool:
         try:
             yield from (
                 future.result() for future in as_completed([pool.submit(_one, shard) for shard in shards])
@@ -109,11 +125,11 @@ def _round(packed: bytes, folder: Path, shards: Sequence[int], size: int, begun:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _begin(packed: bytes, folder: Path, begun: Event) -> None:
+def _begin(file: Path, folder: Path, begun: Event) -> None:
     """Prepare a process; whatever may fail waits for the first shard, whose error reaches the user."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore", DecompressionBombWarning)  # such an image is listed as broken
-    _given.append((packed, folder))
+    _given.append((file, folder))
     begun.set()
 
 
@@ -126,8 +142,8 @@ def _one(shard: int) -> int:
 
 @functools.cache
 def _worker() -> Callable[[int], int]:
-    packed, folder = _given[0]
-    job = unpack(packed)
+    file, folder = _given[0]
+    job = unpack(file.read_bytes())
     torch.set_num_threads(job.threads)
     return worker(job, folder)
 
