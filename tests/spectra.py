@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from interp.spectrum import Items, Job, Spectrum
+from interp.spectrum import Items, Job, Measure, Spectrum
 
 
 class Tiny(nn.Module):
@@ -61,10 +61,8 @@ def job(layers: tuple[str, ...] = ("norm", "deep"), count: int = 40) -> Job:
         tiny(),
         layers,
         Items(pictures(count), "random", shard_size=5),
-        k=3,
-        sample=16,
+        Measure(k=3, sample=16, fold=False),
         batch=2,
-        fold=False,
     )
 
 

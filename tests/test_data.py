@@ -97,7 +97,7 @@ def test_a_slice_of_the_microscope_made_again_is_the_same(layer: str) -> None:
     others = torch.randperm(make_microscope.SCENES, generator=torch.Generator().manual_seed(0))[:40].tolist()
     ids = sorted(shown | set(others))
     job = make_microscope.job(layers=[layer])
-    score = spectrum.scorer(job.model, [layer], pool=job.pool)
+    score = spectrum.scorer(job.model, [layer], pool=job.measure.pool)
     found = torch.cat([score(part.images)[layer] for part in spectrum.batches(job.source.find(ids))])
     row = {id_: number for number, id_ in enumerate(ids)}
     for c in channels:

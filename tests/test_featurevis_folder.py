@@ -139,7 +139,7 @@ def test_shares_add_up(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     ("change", "message"),
     [
         ({"seed": 1}, "seed is 0 there and 1 here"),
-        ({"steps": 5}, "stages"),
+        ({"steps": 5}, "steps"),
         ({"batch": 5}, "batch is 4 there and 5 here"),
         ({"suffix": "webp"}, "suffix"),
         ({"transforms": ()}, "transforms"),

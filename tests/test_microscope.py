@@ -25,7 +25,7 @@ from interp.image import center_crop, to_numpy
 from interp.microscope import build, neighbors
 from interp.microscope.pictures import file, sheets, show, wanted, write_sheets
 from interp.runs import machine, write
-from interp.spectrum import Entry, Items, Spectrum, batches, track
+from interp.spectrum import Entry, Items, Job, Measure, Spectrum, batches, track
 
 LAYERS = ("norm", "deep")
 CHANNELS = {"norm": 4, "deep": 6}
@@ -51,16 +51,10 @@ def source() -> Items:
 
 
 def make(site: Path, **options: Any) -> Path:
-    settings: dict[str, Any] = {
-        "layers": LAYERS,
-        "title": "Tiny",
-        "k": 3,
-        "sample": 32,
-        "side": 24,
-        "size": 32,
-    }
-    settings |= {"model": tiny(), "optimized": flat, **options}
-    return build(settings.pop("model"), source(), site, **settings)
+    settings: dict[str, Any] = {"title": "Tiny", "side": 24, "size": 32, "optimized": flat} | options
+    model, layers = settings.pop("model", tiny()), settings.pop("layers", LAYERS)
+    job = Job(model, layers, source(), Measure(k=3, sample=32))
+    return build(job, site, **settings)
 
 
 def expected() -> Spectrum:
@@ -205,8 +199,8 @@ def test_a_layer_without_positions_or_both_signs_has_pages_too(tmp_path: Path) -
 def test_logits_are_called_by_their_classes(tmp_path: Path) -> None:
     model = tiny()
     model.class_names = ("ant", "bee", "cat", "dog", "elk")
-    options = {"k": 3, "side": 24, "size": 32, "steps": 0}
-    build(model, source(), tmp_path / "s", layers=["norm", "head"], title="Tiny", **options)
+    job = Job(model, ("norm", "head"), source(), Measure(k=3))
+    build(job, tmp_path / "s", title="Tiny", side=24, size=32, steps=0)
     norm, head = data(tmp_path / "s" / "data" / "index.js")["layers"]
     assert head["called"] == ["ant", "bee", "cat", "dog", "elk"]
     assert "called" not in norm
@@ -217,7 +211,8 @@ def test_dead_channels_and_missing_labels_are_said(tmp_path: Path) -> None:
     with torch.no_grad():
         model.deep.weight[2], model.deep.bias[2] = 0, 0.5
     bare = Items([picture for picture, _ in pictures(side=32)], "bare", shard_size=20)
-    build(model, bare, tmp_path / "s", layers=["deep"], title="Tiny", k=3, side=24, size=32, steps=0)
+    job = Job(model, ("deep",), bare, Measure(k=3))
+    build(job, tmp_path / "s", title="Tiny", side=24, size=32, steps=0)
     unit = data(tmp_path / "s" / "data" / "deep.js")["units"][2]
     assert unit["dead"]
     assert unit["r"] == [0.5, 0.5]
@@ -342,8 +337,8 @@ def test_a_channel_that_is_no_number_has_a_page(tmp_path: Path) -> None:
     model = tiny()
     with torch.no_grad():
         model.norm.weight[0] = torch.nan
-    options = {"k": 3, "side": 24, "size": 32, "steps": 0}
-    build(model, source(), tmp_path / "s", layers=["norm"], title="Tiny", **options)
+    job = Job(model, ("norm",), source(), Measure(k=3))
+    build(job, tmp_path / "s", title="Tiny", side=24, size=32, steps=0)
     spoiled, sound, *_ = data(tmp_path / "s" / "data" / "norm.js")["units"]
     assert spoiled["f"] == ["40 scores are NaN or infinite"]
     assert not any(column["i"] for column in spoiled["b"])

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from spectra import pictures, same, tiny
+from spectra import job, pictures, same, tiny
 
 from interp.errors import UnwritableError
 from interp.extras.wandb_log import WandbSink, grid
-from interp.spectrum import Items, JsonLines, Spectrum, batches, logged, tracking
+from interp.spectrum import (
+    Items,
+    Job,
+    JsonLines,
+    Spectrum,
+    batches,
+    compute,
+    gather,
+    here,
+    logged,
+    run,
+    tracking,
+)
+
+
+class Noting:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.spectra: list[Spectrum] = []
+        self.last: Spectrum | None = None
+
+    def log(self, spectrum: Spectrum) -> None:
+        self.spectra.append(spectrum)
+
+    def finish(self, spectrum: Spectrum | None) -> None:
+        self.last = spectrum
 
 
 def stream() -> Iterator[Spectrum]:
@@ -80,3 +106,28 @@ def test_the_real_client_writes_progress_grids_and_a_table_offline(tmp_path: Pat
     files = tmp_path.glob("wandb/offline-run-*/files/media/**/*")
     kinds = sorted(file.suffix for file in files if file.is_file())
     assert kinds == [".json", ".png"]
+
+
+def test_a_run_logs_after_each_shard_and_a_second_one_goes_on_where_the_first_was(tmp_path: Path) -> None:
+    mine, seen = job(), Noting()
+    compute(mine, tmp_path / "run", share=(0, 2), sink=seen)
+    assert [one.images for one in seen.spectra] == [5, 10, 15, 20]
+    assert same(seen.last, gather(tmp_path / "run", partial=True))
+    again = Noting()
+    whole = run(mine, tmp_path / "run", sink=again)
+    assert [one.images for one in again.spectra] == [20, 25, 30, 35, 40]
+    assert same(again.spectra[-1], whole)
+    assert same(again.last, whole)
+    assert same(whole, run(mine, tmp_path / "silent"))
+
+
+def test_the_log_of_a_run_is_finished_also_when_a_shard_breaks(tmp_path: Path) -> None:
+    def breaking(job: Job, folder: Path, shards: Sequence[int]) -> Iterator[int]:
+        yield next(here(job, folder, shards))
+        raise KeyboardInterrupt
+
+    seen = Noting()
+    with pytest.raises(KeyboardInterrupt):
+        run(job(), tmp_path, engine=breaking, sink=seen)
+    assert seen.last is not None
+    assert seen.last.images == 5

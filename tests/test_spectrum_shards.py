@@ -194,9 +194,9 @@ def test_another_layer_source_model_or_setting_cannot_resume(tmp_path: Path) -> 
         ("layers", {"layers": ("deep",)}),
         ("source", {"source": Items(pictures(), "random", size=11, shard_size=5)}),
         ("model", {"model": other}),
-        ("pool", {"pool": "max"}),
+        ("pool", {"measure": job().measure.changed(pool="max")}),
         ("batch", {"batch": 3}),
-        ("level", {"level": {"norm": torch.ones(4), "deep": torch.zeros(6)}}),
+        ("level", {"measure": job().measure.changed(level={"norm": torch.ones(4), "deep": torch.zeros(6)})}),
     ]
     for name, change in changes:
         another = dataclasses.replace(job(), **change)

@@ -22,7 +22,7 @@ from torch import nn
 
 from interp import image, microscope
 from interp.errors import BadInputError, LostSourceError, MissingFileError, UnreadableError
-from interp.spectrum import Folder, Items, batches, entries, processes, run, track
+from interp.spectrum import Folder, Items, Job, Measure, batches, entries, processes, run, track
 from interp.spectrum.patches import fetched
 
 PICTURE = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -354,7 +354,7 @@ def test_file_names_in_another_encoding_are_readable_everywhere(tmp_path: Path) 
     assert batch.labels == ("Stra?e.bmp", "c.bmp", "e.bmp")
     assert batch.broken[0].name == "kaputt?.bmp"
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
-    page = microscope.build(model, source, tmp_path / "site", layers=["0"], title="t", k=2, steps=0, size=32)
+    page = microscope.build(Job(model, ("0",), source, Measure(k=2)), tmp_path / "site", steps=0, size=32)
     assert "Stra?e.bmp" in (page.parent / "data" / "index.js").read_text(encoding="utf-8")
 
 
@@ -402,9 +402,8 @@ def test_too_few_images_say_what_was_wrong_with_the_others(tmp_path: Path) -> No
 
 def test_a_layer_that_does_not_exist_is_said_before_anything_is_written(tmp_path: Path) -> None:
     for layers, message in ((("deap",), "deep"), ("deep", r"list of names: \['deep'\]")):
-        wrong = dataclasses.replace(job(), layers=layers)
         with pytest.raises((BadInputError, LookupError), match=message):
-            run(wrong, tmp_path / "out")
+            run(dataclasses.replace(job(), layers=layers), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -417,7 +416,5 @@ def test_a_size_that_the_network_does_not_take_is_said_before_the_images_come(tm
     unread = Items(Failing(KeyError("an image was asked for")), "d", size=32)
     for layers, size, message in ((["deep"], 224, "224 x 224 pixels .*made for 32"), (["pair"], 32, "tuple")):
         with pytest.raises(BadInputError, match=message):
-            microscope.build(
-                Fixed().eval(), unread, tmp_path / "s", layers=layers, title="t", size=size, steps=0
-            )
+            microscope.build(Job(Fixed().eval(), tuple(layers), unread), tmp_path / "s", size=size, steps=0)
     assert not (tmp_path / "s").exists()

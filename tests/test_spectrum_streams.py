@@ -17,7 +17,7 @@ from test_spectrum_sources import png
 from interp.errors import BadInputError, LostSourceError, LostWorkerError, MissingFileError, UnknownNameError
 from interp.extras import hub, ray_engine
 from interp.extras.wandb_log import WandbSink
-from interp.spectrum import Items, batches, logged, tracking
+from interp.spectrum import Items, batches, logged, shards, tracking
 
 
 class Rows:
@@ -151,7 +151,10 @@ def test_a_hub_that_cannot_be_reached_is_explained(
 # ---- Ray
 
 
-def test_an_actor_that_cannot_work_says_why_at_its_first_shard(tmp_path: Path) -> None:
+def test_an_actor_that_cannot_work_says_why_at_its_first_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "named", lambda model, layers: layers)  # which would say it before
     actor = ray_engine._Actor((job(("deap",)), tmp_path))
     with pytest.raises(UnknownNameError, match="Closest: deep"):
         actor.one(0)

@@ -18,7 +18,7 @@ import torch
 
 from interp import microscope, zoo
 from interp.digest import digest
-from interp.spectrum import Items, Job
+from interp.spectrum import Items, Job, Measure
 
 DATA = make_data.DATA / "microscope"
 LAYERS = tuple(make_data.LAYERS)
@@ -43,7 +43,7 @@ def job(count: int = SCENES, layers: Sequence[str] = LAYERS) -> Job:
         class_names=zoo.SCENE_CLASSES,
         shard_size=100,
     )
-    return Job(zoo.load_model(), tuple(layers), scenes, sample=512)
+    return Job(zoo.load_model(), tuple(layers), scenes, Measure(sample=512))
 
 
 def optimized(layer: str, sign: int) -> list[np.ndarray]:
@@ -58,15 +58,12 @@ def main() -> None:
     # Everything that decides the result is part of the name, so that a folder is never that of another run.
     site = make_data.ROOT / ".cache" / f"microscope-{digest(whole.settings)[:12]}"
     microscope.build(
-        whole.model,
-        whole.source,
+        whole,
         site,
-        layers=whole.layers,
         title="EfficientNet-Lite0",
         about=ABOUT,
         credit=CREDIT,
         back=("Looking inside a vision model", "../book/index.html"),
-        sample=whole.sample,
         optimized=optimized,
         progress=True,
     )

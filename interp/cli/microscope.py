@@ -38,23 +38,26 @@ def check(options: argparse.Namespace) -> None:
 
 def build_site(options: argparse.Namespace) -> None:
     """Build the site, or what is missing of it, and print where it is."""
-    from interp.microscope.site import build
+    from interp import microscope, spectrum
 
     model = network.load(options)
-    page = build(
+    job = spectrum.Job(
         model,
+        streams.layers_of(model, options),
         sources.source_of(options),
+        spectrum.Measure(options.pool, options.k, sample=512),
+        batch=options.batch,
+    )
+    page = microscope.build(
+        job,
         Path(options.output),
-        layers=streams.layers_of(model, options),
         title=options.title or options.model,
         about=f"Every channel of some layers of {options.model}, and what drives it.",
-        pool=options.pool,
-        k=options.k,
-        batch=options.batch,
         steps=options.steps,
         side=options.side,
         size=options.size,
         engine=streams.engine_of(options),
+        sink=streams.sink_of(options),
         progress=True,
     )
     sys.stdout.write(f"Open {page}\n")

@@ -83,18 +83,21 @@ def render_channels(options: argparse.Namespace) -> None:
         torch.set_num_threads(options.threads)
     model = network.load(options)
     objectives = _objectives(model, options)
-    folder = fv.render_folder(
-        model,
-        objectives,
-        options.output,
+    recipe = fv.Recipe(
         steps=options.steps,
         size=options.size,
         rate=options.rate,
         seed=options.seed,
         batch=options.batch,
-        suffix=options.format,
-        share=fv.Share(*parse_share(options.share)),
         compute=fv.Compute(options.precision, options.compile),
+    )
+    folder = fv.render_folder(
+        model,
+        objectives,
+        options.output,
+        recipe=recipe,
+        suffix=options.format,
+        share=parse_share(options.share),
         progress=True,
     )
     sys.stdout.write(

@@ -68,13 +68,13 @@ def find_images(options: argparse.Namespace) -> None:
     from interp import spectrum
 
     job, share = _job(options), parse_share(options.share)
-    folder, engine = Path(options.output), streams.engine_of(options)
+    folder, engine, sink = Path(options.output), streams.engine_of(options), streams.sink_of(options)
     if share != (0, 1):
-        spectrum.compute(job, folder, share=share, engine=engine, progress=True)
+        spectrum.compute(job, folder, share=share, engine=engine, sink=sink, progress=True)
         done = job.source.shards - len(job.unfinished(folder))
         sys.stdout.write(f"{done} of {job.source.shards} shards are finished.\n")
         return
-    found = spectrum.run(job, folder, engine=engine, progress=True)
+    found = spectrum.run(job, folder, engine=engine, sink=sink, progress=True)
     if options.save:
         spectrum.save(found, Path(options.save))
     _print("\n".join(_report(found, job, options)) + "\n")
@@ -94,8 +94,7 @@ def _job(options: argparse.Namespace) -> spectrum.Job:
         model,
         streams.layers_of(model, options),
         source,
-        pool=options.pool,
-        k=options.k,
+        spectrum.Measure(options.pool, options.k),
         batch=options.batch,
         device=options.device,
         threads=options.threads,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp.cli import network, sources
 from interp.cli.texts import parse_names
-from interp.errors import BadInputError
+from interp.errors import BadInputError, MissingFileError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from interp import spectrum
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+WANDB = "wandb:"
 
 
 def add_command(commands: Commands, name: str, what: str) -> argparse.ArgumentParser:
@@ -39,6 +42,11 @@ def add_command(commands: Commands, name: str, what: str) -> argparse.ArgumentPa
     command.add_argument("--batch", type=int, default=16, help="images in a forward pass (%(default)s)")
     command.add_argument("--engine", choices=["here", "processes", "ray"], default="here")
     command.add_argument("--workers", type=int, default=2, help="processes or Ray actors (%(default)s)")
+    command.add_argument(
+        "--log",
+        metavar="FILE|wandb:PROJECT",
+        help="add a line of JSON for each shard to a file, or log to a project of Weights & Biases",
+    )
     return command
 
 
@@ -47,6 +55,10 @@ def check(options: argparse.Namespace) -> None:
     network.check(options)
     sources.check(options)
     parse_names("--layers", options.layers)
+    if options.log and not options.log.startswith(WANDB) and not Path(options.log).parent.is_dir():
+        raise MissingFileError(
+            f"--log {options.log!r}: there is no folder {str(Path(options.log).parent)!r}. Make it first."
+        )
     for name in ("k", "batch", "shard"):
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -74,3 +86,16 @@ def engine_of(options: argparse.Namespace) -> spectrum.Engine:
 
         return ray_actors(options.workers)
     return spectrum.here if options.engine == "here" else spectrum.processes(options.workers)
+
+
+def sink_of(options: argparse.Namespace) -> spectrum.Sink | None:
+    """Return where the progress is logged."""
+    from interp import spectrum
+
+    if not options.log:
+        return None
+    if options.log.startswith(WANDB):
+        from interp.extras.wandb_log import WandbSink
+
+        return WandbSink(project=options.log.removeprefix(WANDB))
+    return spectrum.JsonLines(options.log)

@@ -43,16 +43,8 @@ from interp.featurevis.objectives import (
 )
 from interp.featurevis.parameterizations import CppnImage, Parameterization, PixelImage
 from interp.featurevis.priors import alignment, blurred, diversity, l1, l2, opacity, total_variation
-from interp.featurevis.rendering import (
-    BATCH,
-    RATE,
-    Rendering,
-    RenderingWarning,
-    render,
-    render_many,
-    standard_image,
-    two_stages,
-)
+from interp.featurevis.recipe import BATCH, RATE, STANDARD_RECIPE, Recipe, two_stages
+from interp.featurevis.rendering import Rendering, RenderingWarning, render, render_many, standard_image
 from interp.featurevis.transforms import (
     MACO,
     STANDARD,
@@ -81,6 +73,7 @@ __all__ = [
     "OUTPUT",
     "RATE",
     "STANDARD",
+    "STANDARD_RECIPE",
     "Adam",
     "Compute",
     "CppnImage",
@@ -90,6 +83,7 @@ __all__ = [
     "Objective",
     "Parameterization",
     "PixelImage",
+    "Recipe",
     "Rendering",
     "RenderingWarning",
     "Share",

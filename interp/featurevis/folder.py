@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import operator
 import os
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import nn
@@ -23,12 +22,9 @@ from torch import nn
 from interp import hooks, image, runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
-from interp.featurevis.ascent import Stage
-from interp.featurevis.compute import PLAIN, Compute
 from interp.featurevis.objectives import Objective
-from interp.featurevis.parameterizations import Size
-from interp.featurevis.rendering import BATCH, RATE, Rendering, fitting_stages, render_many
-from interp.featurevis.transforms import STANDARD, Transform
+from interp.featurevis.recipe import STANDARD_RECIPE, Changes, Recipe
+from interp.featurevis.rendering import Rendering, fitting_stages, render_many
 from interp.fingerprint import fingerprint
 from interp.runs import Share
 
@@ -127,13 +123,16 @@ def digest_of_batch(objectives: Sequence[Objective]) -> str:
     return digest([digest(one) for one in objectives])
 
 
-def settings_of(model: nn.Module, **options: Any) -> dict[str, Any]:
-    """Return all that pictures depend on besides their objective and batch: network, code, options, what computes."""
+def settings_of(model: nn.Module, recipe: Recipe, *, suffix: str) -> dict[str, Any]:
+    """Return all that pictures depend on besides their objective and batch: network, code, recipe, what computes."""
     device = hooks.device_of(model)
+    # The stages say it all; the size that they were made of may be another one and change nothing.
+    options = {name: value for name, value in vars(recipe).items() if name != "size"}
     return {
         "network": digest(model),
         "code": fingerprint("import interp.featurevis.rendering"),
-        **{key: _told(value) for key, value in sorted(options.items())},
+        "suffix": suffix,
+        **{name: _told(value) for name, value in sorted(options.items())},
         "torch": torch.__version__,
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
         "device": torch.cuda.get_device_name(device)
@@ -179,28 +178,25 @@ def render_folder(
     objectives: Sequence[Objective],
     folder: str | os.PathLike[str],
     *,
-    transforms: Sequence[Transform] = STANDARD,
-    steps: int | Sequence[Stage] = 96,
-    size: Size = 128,
-    rate: float = RATE,
-    seed: int = 0,
-    batch: int = BATCH,
+    recipe: Recipe = STANDARD_RECIPE,
     suffix: str = "png",
     share: Share | tuple[int, int] = runs.ALL,
-    compute: Compute = PLAIN,
     progress: bool = False,
+    **changes: Unpack[Changes],
 ) -> Folder:
     """Render each objective into its own file, with a manifest; run again after an interruption to go on.
 
-    However often it was interrupted, the files end up with the same bytes. A later call with the same settings may add
+    However often it was interrupted, the files end up with the same bytes. A later call with the same recipe may add
     objectives; those at the end that then share their batch with new ones are rendered again.
 
     Args:
-        model, objectives, transforms, steps, size, rate, seed, batch, compute: as for `render_many`.
+        model, objectives: as for `render_many`.
         folder: new, empty, or of the same run.
+        recipe: how, see `Recipe`.
         suffix: "png", or "webp" (lossless).
         share: (index, count), which part of the batches to render here, when several processes share the work.
         progress: whether to show a bar.
+        changes: what differs from the recipe, by the names of its attributes: `size=256, seed=1`.
 
     Raises:
         BadInputError: two objectives have the same file name, or the folder belongs to another run, or holds a picture
@@ -208,29 +204,16 @@ def render_folder(
         DamagedFileError: what says whose the folder is, or a manifest, was changed.
         UnwritableError: the folder is full or read-only; what is finished is kept.
     """
-    seed, batch = operator.index(seed), operator.index(batch)
-    if batch < 1:
-        raise BadInputError(f"A batch needs at least one image; got {batch}.")
     _check_stems(objectives)
-    stages = fitting_stages(model, objectives, steps, size, transforms=transforms)
-    options = {"transforms": tuple(transforms), "stages": stages, "rate": rate, "seed": seed, "batch": batch}
-    settings = settings_of(model, suffix=suffix, compute=compute, **options)
-    out = Folder(Path(folder), settings, Share(*share), suffix)
+    recipe = recipe.changed(**changes)
+    recipe = recipe.changed(steps=fitting_stages(model, objectives, recipe))
+    out = Folder(Path(folder), settings_of(model, recipe, suffix=suffix), Share(*share), suffix)
     out.open(objectives)
-    batches = [objectives[start : start + batch] for start in range(0, len(objectives), batch)]
+    batches = [objectives[start : start + recipe.batch] for start in range(0, len(objectives), recipe.batch)]
     missing = [part for part in out.share.of(batches) if not out.take(part)]
     # Only the last batch of all can be a short one, so these are the same batches as in an undisturbed run.
-    renderings = render_many(
-        model,
-        [one for part in missing for one in part],
-        transforms=transforms,
-        steps=stages,
-        rate=rate,
-        seed=seed,
-        batch=batch,
-        compute=compute,
-        progress=progress,
-    )
+    wanted = [one for part in missing for one in part]
+    renderings = render_many(model, wanted, recipe=recipe, progress=progress)
     for part in missing:
         out.add(part, itertools.islice(renderings, len(part)))
     out.note()

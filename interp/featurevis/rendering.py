@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -15,32 +15,17 @@ from interp import folding, hooks, image
 from interp.errors import BadInputError
 from interp.featurevis.ascent import BETAS, Ascent, Stage
 from interp.featurevis.colors import CONTRAST
-from interp.featurevis.compute import PLAIN, Compute
 from interp.featurevis.looking import look
 from interp.featurevis.objectives import Objective, together
-from interp.featurevis.parameterizations import Parameterization, Size, check_size, sides
+from interp.featurevis.parameterizations import Parameterization, Size, sides
+from interp.featurevis.recipe import STANDARD_RECIPE, Changes, Recipe
 from interp.featurevis.streams import streams
-from interp.featurevis.transforms import STANDARD, Transform
+from interp.featurevis.transforms import Transform
 from interp.featurevis.waves import FourierImage
-
-RATE = 0.1
-BATCH = 16  # small enough for the caches of a CPU
 
 
 class RenderingWarning(UserWarning):
     """Something about a rendering is not as it should be; the same text is in `Rendering.problems`."""
-
-
-def two_stages(size: Size = 128, steps: int = 96) -> tuple[Stage, ...]:
-    """Return the standard schedule: half of the steps at half the size, then the other half at the size itself.
-
-    Coarse forms are found at a quarter of the cost, and the fine ones get less time to become noise. Sides below 16,
-    whose half no image can have, take all steps at once.
-    """
-    height, width = check_size(size)
-    if min(height, width) < 16 or steps < 2:
-        return (Stage(size, steps),)
-    return (Stage((height // 2, width // 2), steps - steps // 2), Stage(size, steps // 2))
 
 
 @dataclass(frozen=True)
@@ -101,14 +86,10 @@ def render(
     objective: Objective,
     parameterization: Parameterization | None = None,
     *,
-    transforms: Sequence[Transform] = STANDARD,
-    steps: int | Sequence[Stage] = 96,
-    size: Size = 128,
-    rate: float = RATE,
-    seed: int = 0,
+    recipe: Recipe = STANDARD_RECIPE,
     snapshots: Iterable[int] = (),
-    compute: Compute = PLAIN,
     progress: bool = False,
+    **changes: Unpack[Changes],
 ) -> Rendering:
     """Return images that make an objective large: gradient ascent with Adam, on a folded, frozen copy of the model.
 
@@ -117,16 +98,10 @@ def render(
         objective: what to make large; the sum over the batch is optimized.
         parameterization: where to start, left as it was; without one, `standard_image` with one image, or with as
             many as the objective has `together`.
-        transforms: what the images go through before the model, with new random numbers at every step.
-        steps: how many, or stages of size and steps. A number means `two_stages(size, steps)` without a
-            parameterization, or one stage where the network cannot take half the size, as those for images of one
-            size; with a parameterization it means so many steps at its own size.
-        size: (height, width), or one number for a square; only used without a parameterization.
-        rate: learning rate of Adam. 0.1 suits the standard, 0.05 waves without a limit on the contrast.
-        seed: decides the start and the transforms. Image i has its own random numbers, by the name of its objective.
+        recipe: how, see `Recipe`.
         snapshots: steps, counted from 1, after which the images are kept.
-        compute: precision and compilation, for a GPU.
         progress: whether to show a bar.
+        changes: what differs from the recipe, by the names of its attributes: `size=256, seed=1`.
 
     Raises:
         BadInputError: no steps, an unknown channel, an objective without a gradient, a size that the network
@@ -136,59 +111,69 @@ def render(
     Warns:
         RenderingWarning: a dead channel, NaN, or many saturated pixels.
     """
-    as_stages(parameterization, steps, size)  # what cannot be is said before the network is copied
-    with torch.inference_mode(False):
-        network = compute.prepared(folding.fold(model, keep=objective.layers), objective.layers)
-    stages = fitting_stages(network, [objective], steps, size, start=parameterization, transforms=transforms)
-    total = sum(stage.steps for stage in stages)
-    bar = tqdm(total=total, desc=objective.name, disable=not progress, unit="step")
+    recipe = recipe.changed(**changes)  # what cannot be is said before the network is copied
+    network = _prepared(model, objective.layers, recipe)
+    start = parameterization
+    stages = fitting_stages(network, [objective], recipe, None if start is None else start.size)
+    bar = tqdm(total=_steps(stages), desc=objective.name, disable=not progress, unit="step")
     with bar, torch.inference_mode(False):
-        if parameterization is None:
-            parameterization = standard_image(stages[0].size, _names(objective), seed)
-        ascent = Ascent(network, objective, tuple(transforms), rate, seed, frozenset(snapshots), compute)
-        return _told(_rendering(ascent, parameterization, stages, bar.update))
+        if start is None:
+            start = standard_image(stages[0].size, _names(objective), recipe.seed)
+        ascent = _ascent(network, objective, recipe, snapshots)
+        return _told(_rendering(ascent, start, stages, bar.update))
 
 
 def render_many(
     model: nn.Module,
     objectives: Sequence[Objective],
     *,
-    transforms: Sequence[Transform] = STANDARD,
-    steps: int | Sequence[Stage] = 96,
-    size: Size = 128,
-    rate: float = RATE,
-    seed: int = 0,
-    batch: int = BATCH,
-    compute: Compute = PLAIN,
+    recipe: Recipe = STANDARD_RECIPE,
     progress: bool = False,
+    **changes: Unpack[Changes],
 ) -> Iterator[Rendering]:
     """Yield one rendering for each objective, as `render` makes it, computed in batches.
 
     The batches are objectives[0:batch], objectives[batch:2 * batch], ...: the same batch gives the same pictures.
-    Another batch changes a picture only through rounding. Objectives that look at the same layer belong together: a
-    batch runs as far as its deepest layer.
+    Objectives that look at the same layer belong together: a batch runs as far as its deepest layer.
 
     Args:
-        model, transforms, steps, size, rate, seed, compute: as for `render`.
+        model, recipe, changes: as for `render`.
         objectives: of one image each.
-        batch: how many images at once.
         progress: whether to show a bar.
     """
-    if batch < 1:
-        raise BadInputError(f"A batch needs at least one image; got {batch}.")
-    as_stages(None, steps, size)
-    with torch.inference_mode(False):
-        layers = {layer for objective in objectives for layer in objective.layers}
-        network = compute.prepared(folding.fold(model, keep=layers), layers)
-    stages = fitting_stages(network, objectives, steps, size, transforms=transforms)
-    batches = [objectives[start : start + batch] for start in range(0, len(objectives), batch)]
-    total = len(batches) * sum(stage.steps for stage in stages)
+    recipe = recipe.changed(**changes)
+    network = _prepared(model, {layer for objective in objectives for layer in objective.layers}, recipe)
+    stages = fitting_stages(network, objectives, recipe)
+    batches = [objectives[start : start + recipe.batch] for start in range(0, len(objectives), recipe.batch)]
     label = f"{objectives[0].name} to {objectives[-1].name}" if objectives else ""
+    total = len(batches) * _steps(stages)
     with tqdm(total=total, desc=label, disable=not progress, unit="step") as bar:
         for part in batches:
-            ascent = Ascent(network, together(part), tuple(transforms), rate, seed, compute=compute)
-            rendering = _told(_batch(ascent, stages, bar.update))
+            rendering = _told(_batch(_ascent(network, together(part), recipe), stages, bar.update))
             yield from (rendering[index] for index in range(len(rendering)))
+
+
+def _prepared(model: nn.Module, layers: Collection[str], recipe: Recipe) -> nn.Module:
+    with torch.inference_mode(False):
+        return recipe.compute.prepared(folding.fold(model, keep=layers), layers)
+
+
+def _ascent(
+    network: nn.Module, objective: Objective, recipe: Recipe, snapshots: Iterable[int] = ()
+) -> Ascent:
+    return Ascent(
+        network,
+        objective,
+        tuple(recipe.transforms),
+        recipe.rate,
+        recipe.seed,
+        frozenset(snapshots),
+        recipe.compute,
+    )
+
+
+def _steps(stages: Sequence[Stage]) -> int:
+    return sum(stage.steps for stage in stages)
 
 
 def _batch(ascent: Ascent, stages: Sequence[Stage], advance: Callable[[], object]) -> Rendering:
@@ -228,54 +213,23 @@ def _settings(ascent: Ascent, start: Parameterization, stages: Sequence[Stage]) 
     }
 
 
-def as_stages(
-    parameterization: Parameterization | None, steps: int | Sequence[Stage], size: Size
-) -> tuple[Stage, ...]:
-    """Return the stages that `steps` stands for, see `render`.
-
-    Raises:
-        BadInputError: a stage without a step, or of a size that no image can have.
-    """
-    if isinstance(steps, Sequence):
-        stages = tuple(Stage(*stage) for stage in steps)
-    elif parameterization is None:
-        stages = two_stages(size, operator.index(steps))
-    else:
-        stages = (Stage(parameterization.size, operator.index(steps)),)
-    if not stages or min(stage.steps for stage in stages) < 1:
-        raise BadInputError(f"A rendering needs at least one step in every stage; got {steps}.")
-    for stage in stages:
-        check_size(stage.size)
-    return tuple(Stage(_plain(stage.size), operator.index(stage.steps)) for stage in stages)
-
-
-def _plain(size: Size) -> Size:
-    """Return a size in numbers of Python: those of numpy print in another way, and settings are compared as text."""
-    return sides(size) if isinstance(size, Sequence) else operator.index(size)
-
-
 def fitting_stages(
-    model: nn.Module,
-    objectives: Sequence[Objective],
-    steps: int | Sequence[Stage],
-    size: Size,
-    *,
-    start: Parameterization | None = None,
-    transforms: Sequence[Transform] = STANDARD,
+    model: nn.Module, objectives: Sequence[Objective], recipe: Recipe, start: Size | None = None
 ) -> tuple[Stage, ...]:
-    """Return the stages that `steps` stands for with this network, see `render`.
+    """Return the stages of a recipe with this network.
 
     Of the two stages that a number stands for, the first is left out where network or transforms cannot take it.
+
+    Args:
+        start: the size of the parameterization, if one is given.
     """
-    stages = as_stages(start, steps, size)
-    if isinstance(steps, Sequence) or len(stages) == 1 or not objectives:
+    stages = recipe.stages(start)
+    if isinstance(recipe.steps, Sequence) or len(stages) == 1 or not objectives:
         return stages
     layers = tuple({layer: None for objective in objectives for layer in objective.layers})
-    return (
-        stages
-        if takes(model, layers, stages[0].size, transforms)
-        else (Stage(stages[-1].size, operator.index(steps)),)
-    )
+    if takes(model, layers, stages[0].size, recipe.transforms):
+        return stages
+    return (Stage(stages[-1].size, _steps(stages)),)
 
 
 def takes(model: nn.Module, layers: Sequence[str], size: Size, transforms: Sequence[Transform] = ()) -> bool:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from interp import featurevis as fv
 from interp import folding, hooks, image, runs
-from interp.featurevis.rendering import check_takes, takes
+from interp.featurevis.rendering import takes
 from interp.spectrum import Entry, Source, Spectrum
 from interp.spectrum.entries import persistent
 from interp.spectrum.patches import Field, receptive_field, window
@@ -202,32 +202,24 @@ def picture_side(model: nn.Module, layers: Sequence[str], size: int) -> int:
     Args:
         model: the network.
         layers: whose channels are rendered.
-        size: side of the images that the network is shown.
-
-    Raises:
-        BadInputError: the network takes no images of that size either; the message says why.
+        size: side of images that the network takes.
     """
-    check_takes(model, layers, size)
     side = min(SIDE, size)
     return side if takes(model, layers, side) else size
 
 
 def rendered(
     model: nn.Module,
-    layer: str,
-    channels: int,
-    sign: int,
+    objectives: Sequence[fv.Objective],
     folder: Path,
+    recipe: fv.Recipe,
     *,
-    steps: int,
-    side: int = SIDE,
     progress: bool = False,
 ) -> list[np.ndarray]:
-    """Render every channel of a layer upwards (1) or downwards (-1); return the pictures as bytes (S, S, 3).
+    """Render objectives; return the pictures as bytes (S, S, 3).
 
     The pictures are kept in the folder: a second start renders only what is missing.
     """
-    objectives = [sign * fv.channel(layer, channel) for channel in range(channels)]
-    out = fv.render_folder(model, objectives, folder, steps=steps, size=side, progress=progress)
+    out = fv.render_folder(model, objectives, folder, recipe=recipe, progress=progress)
     paths = [folder / out.images[objective.name]["file"] for objective in objectives]
     return [image.to_numpy(image.load(path))[0] for path in paths]

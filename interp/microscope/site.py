@@ -6,17 +6,19 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from torch import nn
 
-from interp import hooks, runs, templates
+from interp import featurevis as fv
+from interp import runs, templates
 from interp.errors import BadInputError
 from interp.microscope import neighbors, pictures, records
-from interp.spectrum import Engine, Job, Source, Spectrum, here, run
-from interp.spectrum.tracking import check_size, named
+from interp.spectrum import Engine, Job, Sink, Spectrum, here, run
+from interp.spectrum.tracking import check_size
 
 NEIGHBORS = 6
 PAGE = {"microscope.html": "index.html"} | {
@@ -25,26 +27,61 @@ PAGE = {"microscope.html": "index.html"} | {
 Optimized = Callable[[str, int], Sequence[np.ndarray]]
 
 
+class Changes(TypedDict, total=False):
+    """What may differ from a page, by the names of its attributes."""
+
+    title: str
+    about: str
+    credit: str
+    back: tuple[str, str] | None
+    side: int
+    size: int
+    steps: int
+    optimized: Optimized | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a site says and shows besides what a job finds.
+
+    Attributes:
+        title: the name of the network.
+        about: a sentence about network and images, shown on the first page.
+        credit: where the images come from and under which terms, shown at the foot of each page.
+        back: words and address of a link to where the site belongs.
+        side: of an image on the site in pixels.
+        size: side of the images of the source in pixels, at which receptive fields and weights are measured; pictures
+            are optimized at it if it is below 128, or if the network takes no other.
+        steps: of the optimized pictures; 0 leaves them out.
+        optimized: gives the pictures (S, S, 3), as bytes, of all channels for (layer, sign), where they exist already.
+
+    Raises:
+        BadInputError: side is below 8, or steps below 0.
+    """
+
+    title: str = "A network"
+    about: str = ""
+    credit: str = ""
+    back: tuple[str, str] | None = None
+    side: int = 224
+    size: int = 224
+    steps: int = 96
+    optimized: Optimized | None = None
+
+    def __post_init__(self) -> None:
+        if self.side < 8 or self.steps < 0:
+            raise BadInputError(f"side >= 8 and steps >= 0 are needed; got {self.side} and {self.steps}.")
+
+
 def build(
-    model: nn.Module,
-    source: Source,
+    job: Job,
     site: str | os.PathLike[str],
     *,
-    layers: Sequence[str],
-    title: str,
-    about: str = "",
-    credit: str = "",
-    back: tuple[str, str] | None = None,
-    pool: str = "mean",
-    k: int = 9,
-    sample: int = 512,
-    batch: int = 16,
-    steps: int = 96,
-    side: int = 224,
-    size: int = 224,
-    optimized: Optimized | None = None,
+    page: Page | None = None,
     engine: Engine = here,
+    sink: Sink | None = None,
     progress: bool = False,
+    **changes: Unpack[Changes],
 ) -> Path:
     """Build a site that shows every channel of some layers, and return its index.html.
 
@@ -52,52 +89,34 @@ def build(
     took long lies in the folder SITE-work beside the site, which may be deleted afterwards.
 
     Args:
-        model: any network for images (N, 3, H, W) in [0, 1], on the device where it is to run.
-        source: the images.
+        job: network, layers in the order in which they run, and images. Places with both signs are best; at most
+            nine images of a band are shown; a larger sample makes surer correlations.
         site: the folder: new, empty, or of the same run.
-        layers: which layers, in the order in which they run; places with both signs are best.
-        title: the name of the network.
-        about: a sentence about network and images, shown on the first page.
-        credit: where the images come from and under which terms, shown at the foot of each page.
-        back: words and address of a link to where the site belongs.
-        pool: how an activation map becomes a score: "mean", "max" or "center".
-        k: images in a band, at most nine are shown.
-        sample: images for the correlations.
-        batch: images in a forward pass.
-        steps: of the optimized pictures; 0 leaves them out.
-        side: of an image on the site in pixels.
-        size: side of the images of the source in pixels, at which receptive fields and weights are measured; pictures
-            are optimized at it if it is below 128, or if the network takes no other.
-        optimized: gives the pictures (S, S, 3), as bytes, of all channels for (layer, sign), where they exist already.
+        page: what the site says and shows besides, see `Page`.
         engine: runs the shards of the images.
+        sink: takes note of the spectrum so far after each shard.
         progress: whether to show bars.
+        changes: what differs from the page, by the names of its attributes: `title="Mine", size=64`.
 
     Raises:
         UnknownNameError: a layer does not exist.
         BadInputError: the folder holds something else, or an option cannot be used.
         UnwritableError: the folder cannot be written.
     """
-    if not layers or side < 8 or steps < 0:
-        raise BadInputError(
-            f"At least one layer, side >= 8 and steps >= 0 are needed; got {len(layers)}, {side}, {steps}."
-        )
-    site, names = Path(site), tuple(named(model, layers))
-    check_size(model, names, size)
+    page, site, model = replace(page or Page(), **changes), Path(site), job.model
+    check_size(model, job.layers, page.size)
+    recipe = fv.Recipe(steps=max(page.steps, 1), size=pictures.picture_side(model, job.layers, page.size))
     work = site.with_name(f"{site.name}-work")
-    device = str(hooks.device_of(model))
-    picture_side = pictures.picture_side(model, names, size)
-    job = Job(model, names, source, pool=pool, k=k, sample=sample, batch=batch, device=device)
-    runs.claim(site, {**job.settings, "side": side, "steps": steps})
-    spectrum = run(job, work / "spectrum", engine=engine, progress=progress)
+    runs.claim(site, {**job.settings, "side": page.side, "steps": page.steps})
+    spectrum = run(job, work / "spectrum", engine=engine, sink=sink, progress=progress)
+    images = work / f"images-{page.side}"
     shown = pictures.show(
-        model, spectrum, source, site / "thumbnails", work / f"images-{side}", side=side, progress=progress
+        model, spectrum, job.source, site / "thumbnails", images, side=page.side, progress=progress
     )
-    if steps:
-        _optimize(
-            optimized or _renderer(model, spectrum, work, steps, picture_side, progress), spectrum, site
-        )
-    words = {"title": title, "about": about, "credit": credit, "back": back, "size": size, "thumbnail": side}
-    _write_data(model, spectrum, shown, words, site, optimized=bool(steps))
+    if page.steps:
+        render = page.optimized or _renderer(model, spectrum, work, recipe, progress)
+        _optimize(render, spectrum, site)
+    _write_data(model, spectrum, shown, page, site)
     write_page(site)
     return site / "index.html"
 
@@ -120,52 +139,32 @@ def _optimize(render: Optimized, spectrum: Spectrum, site: Path) -> None:
 
 
 def _renderer(
-    model: nn.Module, spectrum: Spectrum, work: Path, steps: int, side: int, progress: bool
+    model: nn.Module, spectrum: Spectrum, work: Path, recipe: fv.Recipe, progress: bool
 ) -> Optimized:
     """Return a function that renders all channels of a layer, and keeps what is finished."""
 
     def render(layer: str, sign: int) -> Sequence[np.ndarray]:
         folder = work / f"optimized-{runs.file_stem(layer)}-{'plus' if sign > 0 else 'minus'}"
-        channels = len(spectrum.layers[layer])
-        return pictures.rendered(
-            model, layer, channels, sign, folder, steps=steps, side=side, progress=progress
-        )
+        objectives = [sign * fv.channel(layer, channel) for channel in range(len(spectrum.layers[layer]))]
+        return pictures.rendered(model, objectives, folder, recipe, progress=progress)
 
     return render
 
 
-def _write_data(
-    model: nn.Module,
-    spectrum: Spectrum,
-    shown: pictures.Shown,
-    words: Mapping[str, Any],
-    site: Path,
-    *,
-    optimized: bool,
-) -> None:
-    size = words["size"]
-    tables = _neighbors(model, spectrum, size)
+def _write_data(model: nn.Module, spectrum: Spectrum, shown: pictures.Shown, page: Page, site: Path) -> None:
+    tables = _neighbors(model, spectrum, page.size)
     for layer in spectrum.layers:
-        _write(
-            site / "data" / f"{runs.file_stem(layer)}.js",
-            "layer",
-            records.layer(spectrum, layer, shown, tables),
-        )
-    fields = pictures.fields(model, spectrum, (size, size))
-    _write(
-        site / "data" / "index.js",
-        "index",
-        {
-            **words,
-            **records.index(
-                spectrum,
-                shown,
-                fields,
-                optimized=optimized,
-                class_names=getattr(model, "class_names", ()),
-            ),
-        },
-    )
+        content = records.layer(spectrum, layer, shown, tables)
+        _write(site / "data" / f"{runs.file_stem(layer)}.js", "layer", content)
+    fields = pictures.fields(model, spectrum, (page.size, page.size))
+    names = getattr(model, "class_names", ())
+    index = records.index(spectrum, shown, fields, optimized=bool(page.steps), class_names=names)
+    _write(site / "data" / "index.js", "index", {**_words(page), **index})
+
+
+def _words(page: Page) -> dict[str, Any]:
+    words = {name: getattr(page, name) for name in ("title", "about", "credit", "back", "size")}
+    return {**words, "thumbnail": page.side}
 
 
 def _neighbors(model: nn.Module, spectrum: Spectrum, size: int) -> records.Tables:

@@ -4,6 +4,7 @@ from interp.spectrum.entries import Batch, Entry, Source, batches
 from interp.spectrum.files import load, save
 from interp.spectrum.local import processes
 from interp.spectrum.logs import JsonLines, Sink, logged
+from interp.spectrum.measure import Measure
 from interp.spectrum.shards import Engine, Job, compute, gather, here, run
 from interp.spectrum.sources import Folder, Items
 from interp.spectrum.state import Broken, Spectrum, medians, merge
@@ -22,6 +23,7 @@ __all__ = [
     "Items",
     "Job",
     "JsonLines",
+    "Measure",
     "Sink",
     "Source",
     "Spectrum",

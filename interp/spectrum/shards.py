@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -15,11 +16,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import runs
+from interp import hooks, runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
 from interp.spectrum.entries import Source, batches
+from interp.spectrum.logs import Sink, logged
+from interp.spectrum.measure import STANDARD, Measure
 from interp.spectrum.state import Spectrum, check_positive, merge
 from interp.spectrum.tracking import Tally, enough, named, scorer
 
@@ -32,9 +35,9 @@ class Job:
         model: any network for images (N, 3, H, W) in [0, 1]; has to be picklable to run in other processes.
         layers: the layers whose channels are tracked.
         source: the images.
-        pool, k, sample, seed, level, fold: as `tracking` takes them.
+        measure: what is kept of each channel.
         batch: the number of images in a forward pass.
-        device: where the network runs.
+        device: where the network runs; where it is, by default.
         threads: of torch, in each process; sums may be rounded differently with another number.
         decoders: threads that decode images; they do not change the result.
     """
@@ -42,29 +45,26 @@ class Job:
     model: nn.Module
     layers: tuple[str, ...]
     source: Source
-    pool: str = "mean"
-    k: int = 9
-    sample: int = 256
-    seed: int = 0
-    level: Mapping[str, Tensor] | None = None
-    fold: bool = True
+    measure: Measure = STANDARD
     batch: int = 16
-    device: str = "cpu"
+    device: str = ""
     threads: int = 1
     decoders: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("k", "batch", "threads"):
+        for name in ("batch", "threads"):
             check_positive(name, getattr(self, name))
+        object.__setattr__(self, "layers", tuple(named(self.model, self.layers)))
+        object.__setattr__(self, "device", self.device or str(hooks.device_of(self.model)))
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Return what decides the result, as JSON: hashes for what is large."""
-        names = ("pool", "k", "sample", "seed", "fold", "batch", "device", "threads")
         return {
             "layers": list(self.layers),
-            **{name: getattr(self, name) for name in names},
-            "level": digest(self.level),
+            **vars(self.measure),
+            "level": digest(self.measure.level),
+            **{name: getattr(self, name) for name in ("batch", "device", "threads")},
             "model": digest(self.model),
             "source": self.source.fingerprint,
             "shards": self.source.shards,
@@ -108,7 +108,12 @@ def here(job: Job, folder: Path, shards: Sequence[int]) -> Iterator[int]:
 
 
 def run(
-    job: Job, folder: str | os.PathLike[str], *, engine: Engine = here, progress: bool = False
+    job: Job,
+    folder: str | os.PathLike[str],
+    *,
+    engine: Engine = here,
+    sink: Sink | None = None,
+    progress: bool = False,
 ) -> Spectrum:
     """Compute the shards that have no result yet, and return the spectrum of all.
 
@@ -116,6 +121,8 @@ def run(
         job: what to compute.
         folder: where the results lie; a folder belongs to one job.
         engine: `here`, `processes(n)`, or `interp.extras.ray_engine.ray_actors(n)`; all give the same bytes.
+        sink: takes note of the spectrum so far after each shard, such as `JsonLines(path)`; a run that goes on
+            begins with what is finished.
         progress: whether to show a bar of the shards, with images a second and the time left.
 
     Raises:
@@ -123,7 +130,7 @@ def run(
         UnwritableError: the folder cannot be written; what is finished stays.
         DamagedFileError: a result was changed behind our back.
     """
-    compute(job, folder, engine=engine, progress=progress)
+    compute(job, folder, engine=engine, sink=sink, progress=progress)
     return enough(gather(folder))
 
 
@@ -133,6 +140,7 @@ def compute(
     *,
     share: runs.Share | tuple[int, int] = runs.ALL,
     engine: Engine = here,
+    sink: Sink | None = None,
     progress: bool = False,
 ) -> None:
     """Compute the shards that have no result yet, or this machine's share of them.
@@ -141,23 +149,44 @@ def compute(
     the spectrum. A share is the same whenever it is started, so that a machine goes on where it was.
 
     Args:
-        job, folder, engine, progress: as for `run`.
+        job, folder, engine, sink, progress: as for `run`.
         share: (index, count): every count-th shard, from number index on.
 
     Raises:
         BadInputError: the share is none, or the folder belongs to another job.
         UnwritableError: the folder cannot be written; what is finished stays.
     """
-    named(job.model, job.layers)
     mine, folder = runs.Share(*share).of(range(job.source.shards)), Path(folder)
     prepare(job, folder)
     todo = sorted({*mine} & {*job.unfinished(folder)})
-    with tqdm(total=len(mine), initial=len(mine) - len(todo), unit=" shards", disable=not progress) as bar:
-        start, images = time.monotonic(), 0
-        for shard in engine(job, folder, todo):
+    begun = [shard for shard in mine if shard not in {*todo}]
+    shards = _counted(job, folder, engine(job, folder, todo), range(len(begun), len(mine)), progress)
+    if sink is None:
+        deque(shards, maxlen=0)
+    else:
+        deque(logged(_growing(job, folder, begun, shards), to=sink), maxlen=0)
+
+
+def _counted(job: Job, folder: Path, shards: Iterable[int], places: range, progress: bool) -> Iterator[int]:
+    """Yield shards as they are finished, with a bar from the first place to the last."""
+    start, images = time.monotonic(), 0
+    with tqdm(initial=places.start, total=places.stop, unit=" shards", disable=not progress) as bar:
+        for shard in shards:
             images += files.counted(job.file(folder, shard))
             bar.set_postfix_str(f"{images / (time.monotonic() - start):.3g} images/s", refresh=False)
             bar.update()
+            yield shard
+
+
+def _growing(job: Job, folder: Path, begun: Sequence[int], shards: Iterable[int]) -> Iterator[Spectrum]:
+    """Yield the spectrum of the finished shards: first of those that were there, then with each further one."""
+    found = _merged(_of_shard(folder, job.key, shard) for shard in begun) if begun else None
+    if found is not None:
+        yield found
+    for shard in shards:
+        new = _of_shard(folder, job.key, shard)
+        found = new if found is None else merge([found, new])
+        yield found
 
 
 def prepare(job: Job, folder: Path) -> None:
@@ -185,13 +214,18 @@ def gather(folder: str | os.PathLike[str], *, partial: bool = False) -> Spectrum
             f"{len(shards) - len(finished)} of the {len(shards)} shards in {str(folder)!r} are missing. Start the run "
             "again: it computes only these."
         )
-    parts = (_read(_file(folder, key, shard), {"key": key, "shard": shard}) for shard in finished)
-    return reduce(lambda one, other: merge([one, other]), parts)
+    return _merged(_of_shard(folder, key, shard) for shard in finished)
 
 
-def _read(path: Path, about: Mapping[str, Any]) -> Spectrum:
+def _merged(spectra: Iterable[Spectrum]) -> Spectrum:
+    """Return the spectrum of all, one after the other, so that only two are in memory."""
+    return reduce(lambda one, other: merge([one, other]), spectra)
+
+
+def _of_shard(folder: Path, key: str, shard: int) -> Spectrum:
+    path = _file(folder, key, shard)
     found, theirs = files.read(path)
-    if theirs != about:
+    if theirs != {"key": key, "shard": shard}:
         raise DamagedFileError(
             f"{str(path)!r} says that it is {theirs}: it was renamed or copied. Delete it; the run makes it again."
         )
@@ -202,7 +236,7 @@ def worker(job: Job, folder: Path) -> Callable[[int], int]:
     """Return a function that computes one shard and writes its file; it prepares the network once."""
     runs.remove_leftovers(folder)  # of a process whose place this one takes
     model = copy.deepcopy(job.model).to(job.device)  # what was passed in stays where it is
-    score = scorer(model, job.layers, pool=job.pool, fold=job.fold)
+    score = scorer(model, job.layers, pool=job.measure.pool, fold=job.measure.fold)
 
     def work(shard: int) -> int:
         about = {"key": job.key, "shard": shard}
@@ -213,12 +247,7 @@ def worker(job: Job, folder: Path) -> Callable[[int], int]:
 
 
 def _computed(job: Job, shard: int, score: Callable[[Tensor], dict[str, Tensor]]) -> Spectrum:
-    def start(channels: Mapping[str, int]) -> Spectrum:
-        return Spectrum.empty(
-            channels, k=job.k, sample=job.sample, seed=job.seed, pool=job.pool, level=job.level
-        )
-
-    tally = Tally(start)
+    tally = Tally(job.measure.empty)
     for batch in batches(job.source.entries(shard), size=job.batch, workers=job.decoders):
         tally.add(batch, score)
     return tally.counted()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,9 @@ from tqdm import tqdm
 from interp import folding, hooks, image
 from interp.errors import BadInputError, InterpError, UnknownNameError
 from interp.spectrum.entries import Batch
+from interp.spectrum.measure import POOLS, STANDARD, Changes, Measure, pooled
 from interp.spectrum.state import Broken, Spectrum
 
-POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "mean": lambda maps: maps.mean(dim=(2, 3)),
-    "max": lambda maps: maps.amax(dim=(2, 3)),
-    "center": lambda maps: maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2].clone(),
-}
 # Images whose scores wait to be counted together: enough to make the counting cheap, few enough to keep.
 CHUNK = 1024
 
@@ -30,39 +26,19 @@ def track(
     layers: Sequence[str],
     batches: Iterable[Batch],
     *,
-    pool: str = "mean",
-    k: int = 9,
-    sample: int = 256,
-    seed: int = 0,
-    level: Mapping[str, Tensor] | None = None,
-    fold: bool = True,
-    total: int | None = None,
-    progress: bool = False,
+    measure: Measure = STANDARD,
+    progress: bool | int = False,
+    **changes: Unpack[Changes],
 ) -> Spectrum:
-    """Return the spectrum of some layers over all batches; the options are those of `tracking`.
+    """Return the spectrum of some layers over all batches; the arguments are those of `tracking`.
 
     Raises:
         BadInputError: there are fewer images than a band holds, or a layer has no channels.
         UnknownNameError: a layer or a pool does not exist.
     """
-    found = deque(
-        tracking(
-            model,
-            layers,
-            batches,
-            pool=pool,
-            k=k,
-            sample=sample,
-            seed=seed,
-            level=level,
-            fold=fold,
-            total=total,
-            progress=progress,
-            every=None,
-        ),
-        maxlen=1,
-    )[0]
-    return enough(found)
+    measure = measure.changed(**changes)
+    growing = tracking(model, layers, batches, measure=measure, progress=progress, every=None)
+    return enough(deque(growing, maxlen=1)[0])
 
 
 def enough(spectrum: Spectrum) -> Spectrum:
@@ -84,15 +60,10 @@ def tracking(
     layers: Sequence[str],
     batches: Iterable[Batch],
     *,
-    pool: str = "mean",
-    k: int = 9,
-    sample: int = 256,
-    seed: int = 0,
-    level: Mapping[str, Tensor] | None = None,
-    fold: bool = True,
-    total: int | None = None,
-    progress: bool = False,
+    measure: Measure = STANDARD,
+    progress: bool | int = False,
     every: int | None = 1024,
+    **changes: Unpack[Changes],
 ) -> Iterator[Spectrum]:
     """Yield the spectrum of some layers as it grows, and at last the one of all batches.
 
@@ -105,20 +76,26 @@ def tracking(
         layers: names of layers that return (N, C, H, W) or (N, C); all are taken from one forward pass, which ends at
             the last of them.
         batches: what to look at.
-        pool: "mean" or "max" over the positions, or "center", the position in the middle.
-        k: how many images a band holds.
-        sample: how many images the random sample holds, for the quantile bands and correlations.
-        seed: which images are in the sample.
-        level: {layer: (C,)} what counts as zero, such as `medians` of a first pass; 0 by default.
-        fold: on a CPU, run a copy with batch norm folded into the convolutions, several times as fast.
-        total: the number of images, for the progress bar.
-        progress: whether to show a bar with images a second and the time left.
+        measure: what is kept of each channel, see `Measure`.
+        progress: whether to show a bar with images a second; the number of all images shows the time left, too.
         every: how many images lie between two results; None gives the last one only.
+        changes: what differs from the measure, by the names of its attributes: `k=3, pool="max"`.
     """
-    names = named(model, layers)
-    score = scorer(model, names, pool=pool, fold=fold)
-    tally = Tally(partial(Spectrum.empty, k=k, sample=sample, seed=seed, pool=pool, level=level))
-    shown = 0
+    measure, names = measure.changed(**changes), named(model, layers)
+    return _tracking(
+        scorer(model, names, pool=measure.pool, fold=measure.fold), batches, measure, progress, every
+    )
+
+
+def _tracking(
+    score: Callable[[Tensor], dict[str, Tensor]],
+    batches: Iterable[Batch],
+    measure: Measure,
+    progress: bool | int,
+    every: int | None,
+) -> Iterator[Spectrum]:
+    tally, shown = Tally(measure.empty), 0
+    total = None if isinstance(progress, bool) else progress
     with tqdm(total=total, unit=" images", disable=not progress, smoothing=0.1) as bar:
         for batch in batches:
             tally.add(batch, score)
@@ -240,20 +217,6 @@ def check_size(model: nn.Module, layers: Sequence[str], size: int) -> None:
             f"The network does not take images of {size} x {size} pixels ({type(error).__name__}: {error}). "
             "Give the size of the images of the source."
         ) from error
-
-
-def pooled(activations: Tensor, pool: str) -> Tensor:
-    """Return one score for each image and channel, (N, C), from activations (N, C, H, W) or (N, C)."""
-    if activations.is_quantized:
-        activations = activations.dequantize()
-    if activations.ndim == 2:
-        return activations.clone()
-    if activations.ndim != 4:
-        raise BadInputError(
-            f"A layer that returns (N, C, H, W) or (N, C) is needed; this one returns {tuple(activations.shape)}, "
-            "which has no channels to look at."
-        )
-    return POOLS[pool](activations)
 
 
 def _reasons(broken: Sequence[Broken]) -> str:
