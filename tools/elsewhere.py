@@ -9,8 +9,10 @@ import ast
 import functools
 import importlib
 import inspect
+import os
 import pkgutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,8 +28,11 @@ MODULES = (
 
 
 def without_onednn() -> None:
-    """Let torch compute convolutions with its own code."""
+    """Let torch compute convolutions with its own code, here and in the processes that are started from here."""
     torch._C._set_mkldnn_enabled(False)
+    folder, others = str(Path(__file__).with_name("without_onednn")), os.environ.get("PYTHONPATH", "")
+    if folder not in others.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join([folder, others])
 
 
 def shift(by: int) -> None:
