@@ -10,7 +10,7 @@ import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -124,17 +124,23 @@ def _row(one: Claim) -> str:
     return "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in cells) + "</tr>"
 
 
+class Bounds(TypedDict, total=False):
+    """What a value has to be above, or below."""
+
+    above: float | None
+    below: float | None
+
+
 def claim(
     words: str,
     values: float | Tensor | Sequence[float] | Sequence[bool],
     *,
     quantity: str,
     over: str,
-    above: float | None = None,
-    below: float | None = None,
     middle: str = "mean",
     interval: tuple[float, float] | None = None,
     n: int | None = None,
+    **bounds: Unpack[Bounds],
 ) -> Claim:
     """Return a claim about a quantity that was measured on replicates.
 
@@ -144,14 +150,15 @@ def claim(
             stand for a share of replicates.
         quantity: what is measured, with its unit.
         over: what the replicates are, in the plural.
-        above, below: the bounds; at least one of them.
         middle: how the replicates become one value: "mean", "median", "lowest" or "highest".
         interval: a 95 % interval that was computed elsewhere, for a single number such as a correlation.
         n: how many replicates stand behind a single number.
+        bounds: `above=`, `below=`, or both.
 
     Raises:
         BadInputError: no replicates, no bound, an unknown middle, or an interval whose ends are exchanged.
     """
+    above, below = bounds.get("above"), bounds.get("below")
     data = torch.as_tensor(values, dtype=torch.float64).flatten()
     if above is None and below is None:
         raise BadInputError(f"The claim {words!r} has no bound. Give above=, below= or both.")

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "interp"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_FUNCTION = 50
 LONGEST_FILE = 400
+MOST_PARAMETERS = 7
 CORE = ["image", "hooks", "folding", "store", "attribution", "featurevis", "spectrum", "zoo"]
 # What the core must not bring along: the drawing layer, the extras, and what makes an import slow.
 HEAVY = [
@@ -147,6 +148,21 @@ def test_functions_are_short() -> None:
     assert long == {}
     every = sorted(lines for path in MODULES for _, lines in lengths(path))
     assert every[len(every) // 2] <= 10
+
+
+def named_parameters(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the public functions of a file and how many parameters they name; a class is its fields' own place."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            arguments = node.args
+            named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+            count = len(named) - (bool(named) and named[0].arg in ("self", "cls"))
+            yield f"{relative(path)}:{node.name}", count
+
+
+def test_options_are_values() -> None:
+    many = {name: count for path in MODULES for name, count in named_parameters(path)}
+    assert {name: count for name, count in many.items() if count > MOST_PARAMETERS} == {}
 
 
 def test_files_are_short() -> None:

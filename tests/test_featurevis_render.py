@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -128,6 +130,43 @@ def test_stages_go_on_at_another_size(tiny: nn.Module) -> None:
     assert rendering.images.shape == (1, 3, 32, 48)
     assert len(rendering.history) == 5
     assert fv.two_stages((64, 96), 9) == (fv.Stage((32, 48), 5), fv.Stage((64, 96), 4))
+
+
+def test_a_recipe_and_its_changes_by_name_are_one_thing(tiny: nn.Module) -> None:
+    recipe = fv.Recipe(size=32, steps=6, seed=3)
+    wanted = fv.channel("second", 1)
+    by_recipe = fv.render(tiny, wanted, recipe=recipe)
+    assert torch.equal(by_recipe.images, fv.render(tiny, wanted, size=32, steps=6, seed=3).images)
+    changed = fv.render(tiny, wanted, recipe=recipe, seed=4)
+    assert torch.equal(changed.images, fv.render(tiny, wanted, recipe=recipe.changed(seed=4)).images)
+    assert not torch.equal(by_recipe.images, changed.images)
+    assert recipe.seed == 3
+
+
+def test_recipes_of_the_same_content_are_equal() -> None:
+    one = fv.Recipe(transforms=list(fv.STANDARD), steps=[(np.int64(32), np.int64(3))], seed=np.int64(2))
+    assert one == fv.Recipe(steps=(fv.Stage(32, 3),), seed=2)
+    assert repr(one.steps) == "(Stage(size=32, steps=3),)"
+    assert one.stages() == (fv.Stage(32, 3),)
+    assert fv.Recipe(steps=4, size=64).stages() == (fv.Stage((32, 32), 2), fv.Stage(64, 2))
+    assert fv.Recipe(steps=4).stages((48, 48)) == (fv.Stage((48, 48), 4),)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "at least one step"),
+        ({"steps": []}, "at least one step"),
+        ({"size": 3}, "3 x 3 is not usable"),
+        ({"batch": 0}, "at least one image"),
+        ({"rate": float("nan")}, "finite number"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_when_it_is_made(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        fv.Recipe(**options)
+    with pytest.raises(TypeError, match="stepps"):
+        fv.Recipe().changed(stepps=3)  # type: ignore[call-arg]
 
 
 def test_settings_say_how_it_was_made(tiny: nn.Module) -> None:

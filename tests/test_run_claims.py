@@ -38,7 +38,7 @@ def seed_of(function: object) -> object:
 
 @pytest.mark.usefixtures("shifted")
 def test_other_seeds_reach_the_defaults_but_not_those_of_the_scenes() -> None:
-    for function in (fv.render, fv.render_many, fv.FourierImage, attribution.smooth_grad, zoo.train_model):
+    for function in (fv.Recipe, fv.FourierImage, attribution.smooth_grad, zoo.Training):
         assert seed_of(function) == 1000, function
     assert seed_of(zoo.Scenes) == 0
 

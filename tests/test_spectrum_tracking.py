@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 
 from interp import hooks, image
 from interp.errors import BadInputError, MissingFileError, UnknownNameError
-from interp.spectrum import Batch, Entry, Folder, Items, Spectrum, batches, scorer, track, tracking
-from interp.spectrum.tracking import pooled
+from interp.spectrum import Batch, Entry, Folder, Items, Measure, Spectrum, batches, scorer, track, tracking
+from interp.spectrum.measure import pooled
 
 
 def stream(size: int, count: int = 40) -> list[Batch]:
@@ -229,3 +230,21 @@ def test_quantized_activations_are_pooled_as_the_numbers_that_they_stand_for() -
     torch.testing.assert_close(pooled(quantized, "mean"), quantized.dequantize().mean((2, 3)))
     vector = torch.quantize_per_tensor(maps[:, :, 0, 0], 0.25, 0, torch.quint8)
     assert torch.equal(pooled(vector, "mean"), vector.dequantize())
+
+
+def test_a_measure_and_its_changes_by_name_are_one_thing() -> None:
+    measure = Measure(pool="max", k=3, sample=5)
+    assert same(
+        track(tiny(), ["norm"], stream(8), measure=measure, k=4),
+        track(tiny(), ["norm"], stream(8), pool="max", k=4, sample=5),
+    )
+    assert measure.k == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"pool": "median"}, "median"), ({"k": 0}, "k has to be at least 1"), ({"sample": -1}, "sample")],
+)
+def test_a_measure_that_cannot_be_is_refused_when_it_is_made(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((BadInputError, UnknownNameError), match=message):
+        Measure(**options)

@@ -46,7 +46,7 @@ def trained(kind: str, seed: int) -> dict[str, Any]:
     sets = {name: zoo.load_scenes(name, SIDE) for name in ("val_known", "val")}
     before = {layer: hooks.find_layer(model, layer).weight.detach().clone() for layer in LAYERS}
     start = {name: accuracy(model, loader) for name, loader in sets.items()}
-    history = zoo.train_model(model, train, sets, EPOCHS[kind], seed=seed, progress=False)
+    history = zoo.train_model(model, train, sets, epochs=EPOCHS[kind], seed=seed, progress=False)
     model.eval()
     return {
         "accuracy": {

@@ -43,7 +43,7 @@ from interp.featurevis.objectives import (
 )
 from interp.featurevis.parameterizations import CppnImage, Parameterization, PixelImage
 from interp.featurevis.priors import alignment, blurred, diversity, l1, l2, opacity, total_variation
-from interp.featurevis.recipe import BATCH, RATE, STANDARD_RECIPE, Recipe, two_stages
+from interp.featurevis.recipe import BATCH, RATE, Recipe, two_stages
 from interp.featurevis.rendering import Rendering, RenderingWarning, render, render_many, standard_image
 from interp.featurevis.transforms import (
     MACO,
@@ -73,7 +73,6 @@ __all__ = [
     "OUTPUT",
     "RATE",
     "STANDARD",
-    "STANDARD_RECIPE",
     "Adam",
     "Compute",
     "CppnImage",

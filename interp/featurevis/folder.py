@@ -23,7 +23,7 @@ from interp import hooks, image, runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.featurevis.objectives import Objective
-from interp.featurevis.recipe import STANDARD_RECIPE, Changes, Recipe
+from interp.featurevis.recipe import Changes, Recipe
 from interp.featurevis.rendering import Rendering, fitting_stages, render_many
 from interp.fingerprint import fingerprint
 from interp.runs import Share
@@ -178,7 +178,7 @@ def render_folder(
     objectives: Sequence[Objective],
     folder: str | os.PathLike[str],
     *,
-    recipe: Recipe = STANDARD_RECIPE,
+    recipe: Recipe | None = None,
     suffix: str = "png",
     share: Share | tuple[int, int] = runs.ALL,
     progress: bool = False,
@@ -192,7 +192,7 @@ def render_folder(
     Args:
         model, objectives: as for `render_many`.
         folder: new, empty, or of the same run.
-        recipe: how, see `Recipe`.
+        recipe: how, see `Recipe`; the standard one by default.
         suffix: "png", or "webp" (lossless).
         share: (index, count), which part of the batches to render here, when several processes share the work.
         progress: whether to show a bar.
@@ -205,7 +205,7 @@ def render_folder(
         UnwritableError: the folder is full or read-only; what is finished is kept.
     """
     _check_stems(objectives)
-    recipe = recipe.changed(**changes)
+    recipe = (recipe or Recipe()).changed(**changes)
     recipe = recipe.changed(steps=fitting_stages(model, objectives, recipe))
     out = Folder(Path(folder), settings_of(model, recipe, suffix=suffix), Share(*share), suffix)
     out.open(objectives)

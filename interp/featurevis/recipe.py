@@ -121,6 +121,3 @@ def _plain(size: Size) -> Size:
     """
     check_size(size)
     return sides(size) if isinstance(size, Sequence) else operator.index(size)
-
-
-STANDARD_RECIPE = Recipe()

@@ -18,7 +18,7 @@ from interp.featurevis.colors import CONTRAST
 from interp.featurevis.looking import look
 from interp.featurevis.objectives import Objective, together
 from interp.featurevis.parameterizations import Parameterization, Size, sides
-from interp.featurevis.recipe import STANDARD_RECIPE, Changes, Recipe
+from interp.featurevis.recipe import Changes, Recipe
 from interp.featurevis.streams import streams
 from interp.featurevis.transforms import Transform
 from interp.featurevis.waves import FourierImage
@@ -86,7 +86,7 @@ def render(
     objective: Objective,
     parameterization: Parameterization | None = None,
     *,
-    recipe: Recipe = STANDARD_RECIPE,
+    recipe: Recipe | None = None,
     snapshots: Iterable[int] = (),
     progress: bool = False,
     **changes: Unpack[Changes],
@@ -98,7 +98,7 @@ def render(
         objective: what to make large; the sum over the batch is optimized.
         parameterization: where to start, left as it was; without one, `standard_image` with one image, or with as
             many as the objective has `together`.
-        recipe: how, see `Recipe`.
+        recipe: how, see `Recipe`; the standard one by default.
         snapshots: steps, counted from 1, after which the images are kept.
         progress: whether to show a bar.
         changes: what differs from the recipe, by the names of its attributes: `size=256, seed=1`.
@@ -111,7 +111,7 @@ def render(
     Warns:
         RenderingWarning: a dead channel, NaN, or many saturated pixels.
     """
-    recipe = recipe.changed(**changes)  # what cannot be is said before the network is copied
+    recipe = (recipe or Recipe()).changed(**changes)  # what cannot be is said before the network is copied
     network = _prepared(model, objective.layers, recipe)
     start = parameterization
     stages = fitting_stages(network, [objective], recipe, None if start is None else start.size)
@@ -127,7 +127,7 @@ def render_many(
     model: nn.Module,
     objectives: Sequence[Objective],
     *,
-    recipe: Recipe = STANDARD_RECIPE,
+    recipe: Recipe | None = None,
     progress: bool = False,
     **changes: Unpack[Changes],
 ) -> Iterator[Rendering]:
@@ -141,7 +141,7 @@ def render_many(
         objectives: of one image each.
         progress: whether to show a bar.
     """
-    recipe = recipe.changed(**changes)
+    recipe = (recipe or Recipe()).changed(**changes)
     network = _prepared(model, {layer for objective in objectives for layer in objective.layers}, recipe)
     stages = fitting_stages(network, objectives, recipe)
     batches = [objectives[start : start + recipe.batch] for start in range(0, len(objectives), recipe.batch)]

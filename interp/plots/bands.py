@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import numpy as np
 from matplotlib.axes import Axes
 from torch import Tensor
 
 from interp.errors import BadInputError
-from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, font
+from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, Labels, font
 
 TITLE, LEFT = LINE + 6, 30
 
@@ -20,12 +21,11 @@ def bands(
     *,
     x: Sequence[float] | None = None,
     floors: Mapping[str, float] | None = None,
-    xlabel: str = "",
-    ylabel: str = "",
     ylim: tuple[float, float] = (-1.0, 1.0),
     columns: int = 4,
     height: float = 130,
     width: float = TEXT_WIDTH,
+    **labels: Unpack[Labels],
 ) -> Figure:
     """Draw a small chart for each name: the mean of its runs as a line, the range of all runs as a band behind it.
 
@@ -33,14 +33,15 @@ def bands(
         runs: name to (R, K): R runs of K numbers.
         x: where the K numbers stand; 0, 1, 2, ... if None.
         floors: name to a number that is drawn as a dashed line across, such as what chance or noise gives.
-        xlabel, ylabel: what is counted; the same for all charts.
         ylim: the least and the greatest value shown.
         columns: how many charts in a row.
         height, width: of one chart, and of the whole, in CSS pixels.
+        labels: `xlabel=` and `ylabel=`, what is counted; the same for all charts.
 
     Raises:
         BadInputError: there are no runs, or they are not finite numbers (R, K) of one K.
     """
+    xlabel, ylabel = labels.get("xlabel", ""), labels.get("ylabel", "")
     lines = {name: _runs(values, name) for name, values in runs.items()}
     lengths = {values.shape[1] for values in lines.values()}
     if len(lengths) != 1 or (x is not None and {len(x)} != lengths):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -106,6 +106,13 @@ def _color_kernels(weight: Tensor, shared: bool) -> Sequence[Tile]:
 # Numbers in squares
 
 
+class Sides(TypedDict, total=False):
+    """How large a drawing may be, in CSS pixels."""
+
+    cell: float
+    width: float
+
+
 def matrix(
     values: Tensor | Sequence[Tensor],
     fmt: str | Sequence[str] = ".0f",
@@ -114,8 +121,7 @@ def matrix(
     titles: Sequence[str] | None = None,
     between: Sequence[str] | None = None,
     marks: Mapping[int, Mark] | None = None,
-    cell: float = 46,
-    width: float = TEXT_WIDTH,
+    **sides: Unpack[Sides],
 ) -> Figure:
     """Show small patches as squares with their numbers in them, side by side.
 
@@ -127,9 +133,9 @@ def matrix(
         titles: one for each patch.
         between: the signs between the patches, one fewer than patches, such as ("·", "=").
         marks: what to outline: number of the patch to (row, column, height, width).
-        cell: the largest side of a square in CSS pixels.
-        width: the width that must not be exceeded.
+        sides: `cell=`, the largest side of a square, and `width=`, which must not be exceeded, in CSS pixels.
     """
+    cell, width = sides.get("cell", 46), sides.get("width", TEXT_WIDTH)
     patches = [part.detach().float().cpu() for part in as_parts(values, "numbers")]
     count = len(patches)
     kinds, formats = _each(colors, count, "colors"), _each(fmt, count, "formats")

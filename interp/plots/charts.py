@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ from torch import Tensor
 from interp.errors import BadInputError
 from interp.plots import tiles
 from interp.plots.channels import ink_on
-from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, font, text_width
+from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, Labels, font, text_width
 from interp.plots.tiles import Heat
 
 Numbers = Sequence[float] | np.ndarray | Tensor
@@ -24,23 +24,22 @@ V = TypeVar("V")
 def curves(
     series: Mapping[str, Numbers],
     *,
-    xlabel: str = "",
-    ylabel: str = "",
     x: Numbers | None = None,
     ylim: tuple[float, float] | None = None,
     log: bool = False,
     height: float = 320,
     width: float = TEXT_WIDTH,
+    **labels: Unpack[Labels],
 ) -> Figure:
     """Draw one line for each series, with its name at the end of the line.
 
     Args:
         series: name to numbers; a line of another length than its neighbors' ends where its numbers end.
-        xlabel, ylabel: what is counted, with the unit.
         x: where the numbers stand; 0, 1, 2, ... if None.
         ylim: the least and the greatest value shown.
         log: a logarithmic vertical axis.
         height, width: size in CSS pixels.
+        labels: `xlabel=` and `ylabel=`, what is counted, with the unit.
     """
     lines = {name: numbers(values, name) for name, values in _filled(series).items()}
     positions = np.arange(max(map(len, lines.values()))) if x is None else numbers(x, "x")
@@ -49,7 +48,7 @@ def curves(
             f"x has {len(positions)} numbers, the longest series {max(map(len, lines.values()))}."
         )
     margin = max(map(text_width, lines)) + 2 * GAP
-    figure, axes = _chart(width, height, right=margin, xlabel=xlabel, ylabel=ylabel)
+    figure, axes = _chart(width, height, right=margin, **labels)
     if log:
         axes.set_yscale("log")
         axes.tick_params(axis="y", which="minor", length=0)
@@ -270,8 +269,9 @@ def _colors(count: int) -> list[str]:
     return [COLORS[number % len(COLORS)] for number in range(count)]
 
 
-def _chart(width: float, height: float, *, right: float, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+def _chart(width: float, height: float, *, right: float, **labels: Unpack[Labels]) -> tuple[Figure, Axes]:
     """Return axes with two thin lines, light grid lines across, and the labels at their ends."""
+    xlabel, ylabel = labels.get("xlabel", ""), labels.get("ylabel", "")
     figure = Figure(width, height)
     top, bottom, left = (LINE + 8 if ylabel else 8), (2 * LINE + 10 if xlabel else LINE + 10), 46
     axes = figure.place(left, top, width - left - right, height - top - bottom)

@@ -10,7 +10,7 @@ import io
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,6 +35,13 @@ INK = "#7a7a7a"
 COLORS = ("#2f83c5", "#d2691e", "#23946f", "#b05fa5", "#8f8420", "#c9515b")
 
 _FONT_PACKAGE = "font_source_sans_pro"
+
+
+class Labels(TypedDict, total=False):
+    """What is counted along the axes of a chart, with the unit."""
+
+    xlabel: str
+    ylabel: str
 
 
 class Figure(MatplotlibFigure):

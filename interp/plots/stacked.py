@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 from matplotlib import colormaps
 
 from interp.plots.charts import Numbers, _chart, _filled, numbers
-from interp.plots.figure import GAP, INK, LINE, TEXT_WIDTH, Figure, font, text_width
+from interp.plots.figure import GAP, INK, LINE, TEXT_WIDTH, Figure, Labels, font, text_width
 
 DARKEST, LIGHTEST = 0.12, 0.92  # of viridis: both ends stay apart from a dark and from a white page
 SQUARE = 10
@@ -18,12 +19,11 @@ def stacked(
     groups: Mapping[str, Numbers],
     *,
     bins: int = 40,
-    xlabel: str = "",
-    ylabel: str = "",
     marks: Mapping[str, float] | None = None,
     ordered: bool = True,
     height: float = 260,
     width: float = TEXT_WIDTH,
+    **labels: Unpack[Labels],
 ) -> Figure:
     """Show how often values occur, and of which group they are.
 
@@ -33,18 +33,16 @@ def stacked(
     Args:
         groups: name to numbers of any shape.
         bins: into how many equal steps the range of all numbers is cut.
-        xlabel, ylabel: what is counted.
         marks: name to position of vertical lines.
         ordered: whether the groups are put in the order of their means; else they stay as they are given.
         height, width: size in CSS pixels.
+        labels: `xlabel=` and `ylabel=`, what is counted.
     """
     parts = {name: numbers(values, name) for name, values in _filled(groups).items()}
     names = sorted(parts, key=lambda name: float(parts[name].mean())) if ordered else list(parts)
     edges = np.histogram_bin_edges(np.concatenate(list(parts.values())), bins=bins)
     right = SQUARE + 6 + max(map(text_width, names)) + 2 * GAP
-    figure, axes = _chart(
-        width, max(height, 60 + LINE * len(names)), right=right, xlabel=xlabel, ylabel=ylabel
-    )
+    figure, axes = _chart(width, max(height, 60 + LINE * len(names)), right=right, **labels)
     base = np.zeros(len(edges) - 1)
     for name, color in zip(names, _shades(len(names)), strict=True):
         top = base + np.histogram(parts[name], edges)[0]

@@ -14,7 +14,7 @@ from interp.zoo.photographs import (
 )
 from interp.zoo.scenes import Scene, Scenes, Thing
 from interp.zoo.simple_cnn import SimpleCNN
-from interp.zoo.training import History, get_predictions, train_model
+from interp.zoo.training import History, Training, get_predictions, train_model
 
 __all__ = [
     "IMAGENETTE_CLASSES",
@@ -26,6 +26,7 @@ __all__ = [
     "Scenes",
     "SimpleCNN",
     "Thing",
+    "Training",
     "example_images",
     "get_predictions",
     "imagenet_class_names",

@@ -97,7 +97,7 @@ def trained_state(
     model = SimpleCNN(names, seed=seed)
     loaders = {split: load_data(data, split, image_size, seed=seed) for split in splits}
     train = loaders.pop("train")
-    history = train_model(model, train, loaders, epochs, seed=seed, progress=False)
+    history = train_model(model, train, loaders, epochs=epochs, seed=seed, progress=False)
     return {
         "weights": dict(model.state_dict()),
         "loss": _tensors(history.loss),

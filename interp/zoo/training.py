@@ -6,8 +6,8 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
-from typing import Never
+from dataclasses import dataclass, replace
+from typing import Never, TypedDict, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -54,17 +54,53 @@ def mirror(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(chosen.to(images.device)[:, None, None, None], images.flip(-1), images)
 
 
+class Changes(TypedDict, total=False):
+    """What may differ from a training, by the names of its attributes."""
+
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+    augment: Augmentation | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained.
+
+    Attributes:
+        epochs: how often the training batches are gone through.
+        learning_rate: the highest one.
+        weight_decay: how strongly AdamW pulls weights to zero.
+        augment: changes a batch before the model sees it; None for nothing.
+        seed: of dropout and augmentation; the order of the batches is the loader's own matter.
+
+    Raises:
+        BadInputError: no epochs, or a learning rate that is not positive.
+    """
+
+    epochs: int = 6
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    augment: Augmentation | None = mirror
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or not self.learning_rate > 0:
+            raise BadInputError(
+                "epochs has to be at least 1 and learning_rate positive; got "
+                f"epochs={self.epochs}, learning_rate={self.learning_rate}."
+            )
+
+
 def train_model(
     model: nn.Module,
     train: Batches,
     val: Batches | Mapping[str, Batches] | None = None,
-    epochs: int = 6,
     *,
-    learning_rate: float = 3e-3,
-    weight_decay: float = 0.05,
-    augment: Augmentation | None = mirror,
-    seed: int = 0,
+    training: Training | None = None,
     progress: bool = True,
+    **changes: Unpack[Changes],
 ) -> History:
     """Train the model's weights in place and return the history.
 
@@ -76,31 +112,26 @@ def train_model(
         model: takes images (N, 3, H, W) in [0, 1] and returns logits (N, classes).
         train: batches (images, labels), such as a DataLoader; gone through once an epoch.
         val: the same to measure on after each epoch, or several by name.
-        epochs: how often the training batches are gone through.
-        learning_rate: the highest one.
-        weight_decay: how strongly AdamW pulls weights to zero.
-        augment: changes a batch before the model sees it; None for nothing.
-        seed: of dropout and augmentation; the order of the batches is the loader's own matter.
+        training: how, see `Training`; the standard one by default.
         progress: show a bar on stderr.
+        changes: what differs from it, by the names of its attributes: `epochs=4, seed=1`.
 
     Raises:
         BadInputError: no epochs, no batches, images that do not follow the convention, labels that do not fit, or a
             loss that is no longer a number.
     """
     sets = val if isinstance(val, Mapping) else {} if val is None else {"val": val}
-    if epochs < 1 or learning_rate <= 0 or "train" in sets:
-        raise BadInputError(
-            "epochs has to be at least 1, learning_rate positive, and no validation set may be named 'train'; got "
-            f"epochs={epochs}, learning_rate={learning_rate}, sets {list(sets)}."
-        )
-    batches = _count(train)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, epochs * batches))
-    generator = torch.Generator().manual_seed(seed)
+    how = replace(training or Training(), **changes)
+    if "train" in sets:
+        raise BadInputError(f"No validation set may be named 'train'; got {list(sets)}.")
+    steps = how.epochs * _count(train)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    generator = torch.Generator().manual_seed(how.seed)
     scores: dict[str, list[_Score]] = {name: [] for name in ("train", *sets)}
-    with _seeded(seed), _training(model), _bar(epochs * batches, progress) as bar:
-        for _ in range(epochs):
-            scores["train"].append(_epoch(model, train, optimizer, schedule, augment, generator, bar))
+    with _seeded(how.seed), _training(model), _bar(steps, progress) as bar:
+        for _ in range(how.epochs):
+            scores["train"].append(_epoch(model, train, optimizer, schedule, how.augment, generator, bar))
             for name, loader in sets.items():
                 scores[name].append(_evaluate(model, loader))
             bar.set_postfix({name: f"{each[-1].right / each[-1].count:.3f}" for name, each in scores.items()})
