@@ -82,7 +82,7 @@ class Method:
 
 
 def lucent(model: nn.Module, units: Sequence[Unit], steps: int, *, input_size: int | None = PADDED) -> Tensor:
-    """lucent's own loop with its own defaults; `input_size` None is 224, to which it enlarges."""
+    """Run lucent's own loop with its own defaults; `input_size` None is 224, to which it enlarges."""
     network = copy.deepcopy(model).requires_grad_(False)
     parts = [lucent_objectives.channel(layer.replace(".", "_"), index, batch=place)
              for place, (layer, index) in enumerate(units)]  # fmt: skip
@@ -141,7 +141,7 @@ def torch_dreams(model: nn.Module, units: Sequence[Unit], steps: int) -> Tensor:
 
 
 def horama(model: nn.Module, units: Sequence[Unit], steps: int) -> Tensor:
-    """horama's `fourier`, one image, in its own way but for sizes: two crops (the fewest), nearly whole, a step."""
+    """Run horama's `fourier`, one image, in its own way but for sizes: two crops (the fewest), nearly whole, a step."""
     from horama import fourier
 
     ((layer, index),) = units

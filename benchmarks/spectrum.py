@@ -197,7 +197,7 @@ class Clocked:
     def fingerprint(self) -> str:
         return self.source.fingerprint
 
-    def entries(self, shard: int) -> Iterator[Entry]:
+    def entries(self, shard: int) -> Iterator[Entry]:  # noqa: ARG002
         yield from self.clock.through(self.find(range(self.images)))
 
     def find(self, ids: Iterable[int]) -> Iterator[Entry]:

@@ -71,11 +71,11 @@ def modules(source: str, *, package: Path = PACKAGE) -> dict[str, Path]:
 
 @functools.lru_cache(maxsize=1024)
 def imported_names(source: str, holder: str = "") -> frozenset[str]:
-    """Return the dotted names that a source text imports, with the packages above them.
+    r"""Return the dotted names that a source text imports, with the packages above them.
 
     `from a import b` gives a and a.b, since b may be a module.
 
-    >>> sorted(imported_names("import os.path\\nfrom interp import image"))
+    >>> sorted(imported_names("import os.path\nfrom interp import image"))
     ['interp', 'interp.image', 'os', 'os.path']
     """
     names: set[str] = set()
@@ -159,7 +159,7 @@ def file_digest(path: Path) -> bytes:
 
 @functools.lru_cache(maxsize=4096)
 def _file_digest(path: str, _time: int, _size: int) -> bytes:
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 

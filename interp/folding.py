@@ -72,7 +72,7 @@ def copied(model: nn.Module) -> nn.Module:
     with torch.inference_mode(False), _WithoutGraphs():
         try:
             return copy.deepcopy(model)
-        except Exception:  # whatever an attribute raises that was not made to be copied
+        except Exception:  # whatever an attribute raises that was not made to be copied  # noqa: BLE001
             shared = {id(value): value for _, value in _attributes(model) if not _can_be_copied(value)}
             return _copied_but(model, shared)
 
@@ -98,7 +98,7 @@ def _attributes(model: nn.Module) -> Iterator[tuple[str, Any]]:
 def _can_be_copied(value: object) -> bool:
     try:
         copy.deepcopy(value)
-    except Exception:  # as above
+    except Exception:  # as above  # noqa: BLE001
         return False
     return True
 
@@ -210,7 +210,7 @@ def _flow(model: nn.Module, weights: Sequence[Tensor], sides: Collection[int]) -
         try:
             with flow:
                 output = model(random.to(hooks.device_of(model)))
-        except Exception:  # a foreign forward raises whatever it likes
+        except Exception:  # a foreign forward raises whatever it likes  # noqa: BLE001
             continue
         flow.take(output, None)
         return flow
@@ -265,7 +265,7 @@ def _same(conv: nn.Conv2d, norm: nn.BatchNorm2d, folded: nn.Conv2d) -> bool:
     random = random.to(conv.weight.device)
     try:
         before, after = norm(conv(random)), folded(random)
-    except Exception:  # as above
+    except Exception:  # as above  # noqa: BLE001
         return False
     return before.shape == after.shape and bool(
         (before - after).abs().max() <= TOLERANCE * before.abs().max()

@@ -48,7 +48,7 @@ def replacing(path: Name) -> Iterator[Path]:
     path = Path(path)
     with _temporary(path) as temporary:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
 
 
 @contextlib.contextmanager
@@ -148,7 +148,7 @@ def machine() -> str:
     parts = [platform.node()]
     with contextlib.suppress(OSError):  # Linux alone has these
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
-        parts.append(os.readlink("/proc/self/ns/pid"))
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:12]
 
 
@@ -255,7 +255,7 @@ def claimed(folder: Name) -> dict[str, Any]:
 
 
 def _check_empty(folder: Path, path: Path) -> None:
-    others = sorted(each for each in os.listdir(folder) if not each.startswith("."))
+    others = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
     if others and not path.exists():  # a run that began at the same moment writes this file first
         raise BadInputError(
             f"{str(folder)!r} holds other files, such as {others[0]!r}. Choose a new or an empty folder."
@@ -272,7 +272,7 @@ def _create(path: Path, content: bytes) -> None:
         except FileExistsError:
             return
         except OSError:  # a file system without links
-            os.replace(temporary, path)
+            temporary.replace(path)
     sync(path.parent)
 
 

@@ -110,7 +110,7 @@ def _read(path: Path) -> tuple[Any] | None:
     """Return the stored value in a tuple of one, or None where none can be read; note that it was used."""
     try:
         found = _unpacked(runs.unseal(path.read_bytes()))
-    except Exception:  # whatever it is that a damaged file gives, it is not the result
+    except Exception:  # whatever it is that a damaged file gives, it is not the result  # noqa: BLE001
         return None
     with contextlib.suppress(OSError):  # a store that can only be read
         os.utime(path)

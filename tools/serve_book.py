@@ -107,7 +107,7 @@ def _build() -> None:
     from jupyter_book.cli.main import main as jupyter_book
 
     failed = execute_book.main([])
-    with open(os.devnull, "w") as silence, contextlib.redirect_stdout(silence):
+    with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
         jupyter_book(["build", ".", "-n", "--keep-going", "-q"], standalone_mode=False)
     sys.exit(failed)
 

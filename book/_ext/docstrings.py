@@ -50,10 +50,10 @@ def code_blocks(lines: list[str]) -> list[str]:
 
 
 def plain(line: str) -> str:
-    """Mark code as code, a formula as a formula, and nothing else as anything.
+    r"""Mark code as code, a formula as a formula, and nothing else as anything.
 
     >>> print(plain("The mean of |x| over `axis` is $|x|^2$"))
-    The mean of \\|x\\| over ``axis`` is :math:`|x|^2`
+    The mean of \|x\| over ``axis`` is :math:`|x|^2`
     """
     return TOKEN.sub(_marked, line)
 

@@ -37,11 +37,11 @@ def current() -> str:
 
 
 def select(text: str, edition: str | None = None) -> str:
-    """Return the text of a page as one edition has it; None stands for the edition that is built.
+    r"""Return the text of a page as one edition has it; None stands for the edition that is built.
 
-    >>> page = "All.\\n% begin large edition\\nMore.\\n% end large edition\\n"
+    >>> page = "All.\n% begin large edition\nMore.\n% end large edition\n"
     >>> select(page, "embedded"), select(page, "large")
-    ('All.\\n', 'All.\\nMore.\\n')
+    ('All.\n', 'All.\nMore.\n')
 
     Raises:
         ValueError: a mark has no partner, or names no edition.

@@ -90,7 +90,7 @@ def _extensions(config: Path) -> list[str]:
 
 
 def key(notebook: NotebookNode, path: Path, *, package: Path = PACKAGE) -> str:
-    """Return the key of a page, `page-name.hash`: equal keys mean that running it would give the same.
+    r"""Return the key of a page, `page-name.hash`: equal keys mean that running it would give the same.
 
     >>> from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
     >>> def page(*cells):
@@ -99,7 +99,7 @@ def key(notebook: NotebookNode, path: Path, *, package: Path = PACKAGE) -> str:
     True
     >>> page(new_code_cell("1")) == page(new_code_cell("2"))
     False
-    >>> cells = "%matplotlib inline", "n = (7\\n    % 4)", "!ls", "print('a syntax error'"
+    >>> cells = "%matplotlib inline", "n = (7\n    % 4)", "!ls", "print('a syntax error'"
     >>> page(*map(new_code_cell, cells)) == page(*map(new_code_cell, cells))
     True
     """
@@ -148,7 +148,7 @@ async def run(notebook: NotebookNode, path: Path) -> Execution:
     try:
         await client.async_execute()
     except (
-        Exception
+        Exception  # noqa: BLE001
     ) as failure:  # whatever it is (a kernel that is killed gives many kinds), it spoils this page alone
         error = {"cell": clock.cell, "text": _reason(failure)}
     return Execution(

@@ -25,7 +25,7 @@ TEMPLATES = ROOT / "interp" / "templates"
 DATA_URI = re.compile(r"data:image/(png|webp|jpeg);base64,(.+)", re.DOTALL)
 
 
-def add_scripts(app: Sphinx, config: Any) -> None:
+def add_scripts(app: Sphinx, config: Any) -> None:  # noqa: ARG001
     """Copy the scripts of the package to the site once it is written."""
     app.connect("build-finished", _copy)
     app.add_css_file("live/live.css")

@@ -39,7 +39,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
+def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:  # noqa: ARG001
     """Rewrite the body of one page and say which style sheets and scripts it needs."""
     page = BeautifulSoup(context.get("body") or "", "html.parser")
     context["live_scripts"] = live_figures.share(app, context["content_root"], page)

@@ -59,7 +59,12 @@ class PageClient(NotebookClientBase):
     """Tells when a page ran and how long it took; its outputs are there already."""
 
     def __init__(
-        self, notebook: Any, source: str, nb_config: Any, logger: Any, read_fmt: object = None
+        self,
+        notebook: Any,
+        source: str,
+        nb_config: Any,
+        logger: Any,
+        read_fmt: object = None,  # noqa: ARG002
     ) -> None:
         super().__init__(notebook, Path(source), nb_config, logger)
 
@@ -76,7 +81,7 @@ class PageClient(NotebookClientBase):
             }
 
 
-def note_key(app: Sphinx, doctree: Any) -> None:
+def note_key(app: Sphinx, doctree: Any) -> None:  # noqa: ARG001
     """Remember with which key the page was read; the environment keeps it between builds."""
     app.env.metadata[app.env.docname]["page_key"] = _key(app.env, app.env.docname)
 

@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 from sphinxcontrib import katex
 
 
-def setup(app: Sphinx) -> dict[str, Any]:
+def setup(app: Sphinx) -> dict[str, Any]:  # noqa: ARG001
     katex.NODEJS_BINARY = node()
     katex.STARTUP_TIMEOUT = 60.0  # seconds; a busy machine can take more than the usual 5
     # The start over a socket file connects before node listens and then gives up; the one over a port tries again.

@@ -81,7 +81,7 @@ def _is_named(data: str) -> bool:
 def files_of(text: str) -> tuple[str, ...]:
     """Return the names of files between commas; those on this machine have to exist."""
     names = tuple(text.split(","))
-    missing = [name for name in names if "://" not in name and not glob.glob(name)]
+    missing = [name for name in names if "://" not in name and not glob.glob(name)]  # noqa: PTH207
     if missing:
         raise MissingFileError(f"There is no file {missing[0]!r}. Check the path.")
     return names

@@ -183,7 +183,7 @@ def _imported(name: str) -> object:
     """Return a module that a function imports when it is called; the call would import it too."""
     try:
         return importlib.import_module(name)
-    except Exception as error:  # the call will say it
+    except Exception as error:  # the call will say it  # noqa: BLE001
         return repr(error)
 
 

@@ -1,0 +1,1 @@
+"""What needs a package that the core does without: other loaders, clusters, logs and libraries."""

@@ -85,7 +85,11 @@ class Streamed:
     def _local(self) -> list[Path]:
         """Return the files on this machine, those of a pattern one by one."""
         names = [name for name in self.files if "://" not in name]
-        found = [Path(path) for name in names for path in sorted(glob.glob(name, recursive=True)) or [name]]
+        found = [
+            Path(path)
+            for name in names
+            for path in sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207
+        ]
         folder = [] if self.files else sorted(Path(self.kind).rglob("*")) if Path(self.kind).is_dir() else []
         return [*found, *(path for path in folder if path.is_file())]
 

@@ -98,7 +98,7 @@ class pad:
         if self.pixels < 0:
             raise BadInputError(f"{self}: pixels cannot be negative. crop cuts.")
 
-    def __call__(self, images: Tensor, random: Streams) -> Tensor:
+    def __call__(self, images: Tensor, random: Streams) -> Tensor:  # noqa: ARG002
         sides = (self.pixels,) * 4
         if self.gray is None:
             return F.pad(images, sides, "reflect")
@@ -151,7 +151,7 @@ class blur:
         if self.deviation < 0:
             raise BadInputError(f"{self}: the deviation cannot be negative.")
 
-    def __call__(self, images: Tensor, random: Streams) -> Tensor:
+    def __call__(self, images: Tensor, random: Streams) -> Tensor:  # noqa: ARG002
         if self.deviation == 0:
             return images
         reach = max(1, math.ceil(3 * self.deviation))

@@ -159,15 +159,15 @@ class MacoImage(Parameterization):
         latent = latent - latent.mean(dim=(2, 3), keepdim=True)
         return to_rgb(self.contrast * latent / latent.std(dim=(1, 2, 3), keepdim=True))
 
-    def resized(self, size: Size) -> Self:
+    def resized(self, size: Size) -> Self:  # noqa: ARG002
         raise BadInputError("MacoImage has the magnitudes of one size; make one at the size that is wanted.")
 
 
 def real_columns(waves: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the waves (..., H, W // 2 + 1) with those columns made possible for a real image that hold both a wave and
-    its opposite: the first one, and the last one of an even width.
+    """Return waves (..., H, W // 2 + 1) as a real image can have them.
 
-    There the rows k and -k are one wave, so the second takes the phase of the first; what is its own opposite is real.
+    The first column, and the last one of an even width, hold both a wave and its opposite. There the rows k and -k are
+    one wave, so the second takes the phase of the first; what is its own opposite is real.
     The inverse transform would average the two otherwise, and with them their magnitudes.
     """
     middle = waves[..., 1 : (size[1] + 1) // 2]

@@ -131,7 +131,7 @@ def _asking(model: nn.Module, images: Tensor) -> Iterator[None]:
     try:
         with torch.random.fork_rng(devices), torch.no_grad(), evaluating(model), _interpreted():
             yield
-    except Exception:  # a foreign forward raises whatever it likes
+    except Exception:  # a foreign forward raises whatever it likes  # noqa: BLE001
         return
     finally:
         _ASKING.now = False
@@ -166,8 +166,10 @@ class Survey:
 
 @torch.no_grad()
 def survey(model: nn.Module, images: Tensor) -> list[Survey]:
-    """Return what each layer gives, in the order of `layer_names`, from one pass in evaluation mode, and one for the
-    layouts. What the network raises behind a layer is passed over: the layers before it are known.
+    """Return what each layer gives, in the order of `layer_names`.
+
+    It takes one pass in evaluation mode, and one for the layouts. What the network raises behind a layer is passed
+    over: the layers before it are known.
 
     Args:
         model: any network.

@@ -267,7 +267,7 @@ def replacing(model: nn.Module, changes: Mapping[str, Callable[[Tensor], Tensor]
 class _Replacer(_Listener):
     changes: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
-    def hear(self, name: str, inputs: Sequence[Any], output: Tensor) -> Tensor:
+    def hear(self, name: str, inputs: Sequence[Any], output: Tensor) -> Tensor:  # noqa: ARG002
         if output.is_quantized:
             raise BadInputError(
                 f"The layer {name!r} gives quantized numbers, which cannot be changed and have no gradient. Take the "

@@ -7,6 +7,7 @@ import errno
 import gzip
 import io
 import os
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -79,8 +80,7 @@ def _read(source: Source) -> Tensor:
 def _content(path: str | os.PathLike[str], name: str) -> bytes:
     """Read a whole file first: what fails here was not read, what fails later cannot be decoded."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return Path(path).read_bytes()
     except FileNotFoundError as error:
         raise MissingFileError(f"There is no file {name}. Check the path.") from error
     except IsADirectoryError as error:
@@ -141,7 +141,7 @@ def _check_pixels(picture: PILImage.Image) -> None:
 def _upright(picture: PILImage.Image) -> PILImage.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # damaged metadata: the pixels are good, and nothing says how to turn them
+    except Exception:  # damaged metadata: the pixels are good, and nothing says how to turn them  # noqa: BLE001
         return picture
 
 

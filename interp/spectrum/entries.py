@@ -162,7 +162,7 @@ def decoded(entry: Entry) -> Tensor | Broken:
         return persistent(entry.load, entry.name)
     except (LostSourceError, MemoryError):  # nothing is known of the image
         raise
-    except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
+    except Exception as error:  # decoders raise whatever a damaged file makes them stumble over  # noqa: BLE001
         reason = str(error) if isinstance(error, InterpError) else f"{type(error).__name__}: {error}"
         return Broken(entry.id, entry.name, printable(reason))
 

@@ -72,7 +72,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Spectrum, dict[str, Any]]:
 
 def counted(path: Path) -> int:
     """Return how many images a spectrum's file has seen, from its beginning alone."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         file.readline()  # the checksum
         return int(json.loads(file.readline())["images"])
 

@@ -102,8 +102,9 @@ def unpack(packed: bytes) -> Job:
 
 @contextmanager
 def _in_file(packed: bytes) -> Iterator[Path]:
-    """Put a job where the processes can read it, since Python waits forever for one that dies before it has read more
-    than a pipe holds.
+    """Put a job where the processes can read it.
+
+    Python waits forever for a process that dies before it has read more than a pipe holds.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         file = Path(folder, "job")
@@ -136,7 +137,7 @@ def _begin(file: Path, folder: Path, begun: Event) -> None:
 def _one(shard: int) -> int:
     try:
         return _worker()(shard)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         raise sendable(error) from None
 
 
@@ -152,7 +153,7 @@ def sendable(error: Exception) -> Exception:
     """Return an error that survives the way to another process: itself, or one with its words."""
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:
+    except Exception:  # noqa: BLE001
         return LostWorkerError(f"{type(error).__name__}: {error}")
     return error
 

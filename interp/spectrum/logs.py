@@ -67,5 +67,5 @@ class JsonLines:
         self._add({"finished": True, "images": spectrum.images if spectrum else 0})
 
     def _add(self, line: dict[str, Any]) -> None:
-        with runs.writing(self.path), open(self.path, "a", encoding="utf-8") as file:
+        with runs.writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

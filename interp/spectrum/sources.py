@@ -84,7 +84,7 @@ class Items:
             item = persistent(lambda: self.dataset[index], place)
         except (LostSourceError, MemoryError):
             raise
-        except Exception as error:  # whatever the dataset's decoder stumbled over
+        except Exception as error:  # whatever the dataset's decoder stumbled over  # noqa: BLE001
             return Entry(index, place, "", _raiser(error))
         picture, label, name = parts(item, place)
         text = label_text(label, self.class_names, place)
