@@ -374,3 +374,17 @@ def test_an_image_that_cannot_be_read_at_once_is_tried_again(
     assert found == plain
     assert tried == set(plain.ids)
     assert content(tmp_path / "shaky") == content(tmp_path / "plain")
+
+
+def test_the_size_is_that_of_the_source_and_no_layer_behind_is_asked(tmp_path: Path) -> None:
+    """The linear layer takes images of 32 pixels alone; by the gradient at 224 the channels would differ."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 2)
+    )
+    files = Items([picture for picture, _ in pictures(side=40)], "p", size=32)
+    index = build(Job(model.eval(), ("0", "1"), files, Measure(k=3)), tmp_path / "s", steps=0)
+    found = data(index.parent / "data" / "index.js")
+    assert found["size"] == 32
+    assert [each["grid"] for each in found["layers"]] == [[32, 32], [30, 30]]
+    build(Job(model, ("0", "1"), files, Measure(k=3)), tmp_path / "other", steps=0, size=64)
+    assert data(tmp_path / "other" / "data" / "index.js")["size"] == 64

@@ -94,8 +94,10 @@ def expanded_weights(model: nn.Module, lower: str, upper: str, size: int) -> Ten
     network = linear(model, [lower, upper])
     device = hooks.device_of(network)
     gray = torch.full((1, 3, size, size), 0.5, device=device, requires_grad=True)
-    with hooks.evaluating(network), hooks.record(network, [lower, upper]) as found:
-        network(gray)
+    with hooks.evaluating(network):
+        found = hooks.run(
+            network, gray, [lower, upper]
+        )  # no farther: what comes behind may be for another size
     top = found[upper][0]
     middle = top[:, top.shape[1] // 2, top.shape[2] // 2] if top.ndim == 3 else top
     rows = [

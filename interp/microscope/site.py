@@ -51,7 +51,8 @@ class Page:
         back: words and address of a link to where the site belongs.
         side: of an image on the site in pixels.
         size: side of the images of the source in pixels, at which receptive fields and weights are measured; pictures
-            are optimized at it if it is below 128, or if the network takes no other.
+            are optimized at it if it is below 128, or if the network takes no other. 0 stands for the size that the
+            source has, or 224 where it has none.
         steps: of the optimized pictures; 0 leaves them out.
         optimized: gives the pictures (S, S, 3), as bytes, of all channels for (layer, sign), where they exist already.
 
@@ -64,7 +65,7 @@ class Page:
     credit: str = ""
     back: tuple[str, str] | None = None
     side: int = 224
-    size: int = 224
+    size: int = 0
     steps: int = 96
     optimized: Optimized | None = None
 
@@ -104,6 +105,7 @@ def build(
         UnwritableError: the folder cannot be written.
     """
     page, site, model = replace(page or Page(), **changes), Path(site), job.model
+    page = replace(page, size=page.size or getattr(job.source, "size", None) or 224)
     check_size(model, job.layers, page.size)
     recipe = fv.Recipe(steps=max(page.steps, 1), size=pictures.picture_side(model, job.layers, page.size))
     work = site.with_name(f"{site.name}-work")
