@@ -27,7 +27,14 @@ def main(names: list[str]) -> int:
     out.mkdir(parents=True, exist_ok=True)
     toc = out / "_toc.yml"
     _write_if_changed(toc, yaml.safe_dump(_contents(page)))
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-n", "--keep-going", "-q"]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        ".",
+        "-n",
+        "--keep-going",
+        "-q",
+    ]
     status = subprocess.run([*command, "--toc", toc, "--path-output", out], cwd=ROOT, check=False).returncode
     print(f"\nThe page: file://{out / '_build' / 'html' / page.relative_to(ROOT).with_suffix('.html')}")
     return status

@@ -32,7 +32,14 @@ QUALITY = 86  # of JPEG, the only form of a photograph that a PDF takes over as 
 def main(source: str = str(ROOT)) -> int:
     """Build the single page and print it; return 1 where that cannot be done."""
     root = Path(source).resolve()
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", root, "--builder", "singlehtml", "-q"]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        root,
+        "--builder",
+        "singlehtml",
+        "-q",
+    ]
     if subprocess.run(command, check=False).returncode:
         print("The book could not be put on one page; the reason stands above.", file=sys.stderr)
         return 1
@@ -90,9 +97,9 @@ def _as_jpeg(folder: Path, name: str) -> str | None:
         drawing = file.suffix == ".png" and file.stat().st_size < DRAWING * picture.width * picture.height
         if drawing:
             return None
-        picture = picture.convert("RGBA")
-        paper = Image.new("RGBA", picture.size, "white")
-        paper.alpha_composite(picture)
+        shown = picture.convert("RGBA")
+        paper = Image.new("RGBA", shown.size, "white")
+        paper.alpha_composite(shown)
         paper.thumbnail((WIDEST, 4 * WIDEST), Image.Resampling.LANCZOS)
         target = file.with_suffix(".jpg")
         paper.convert("RGB").save(target, quality=QUALITY, subsampling=0)

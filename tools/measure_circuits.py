@@ -85,7 +85,7 @@ def dealt(page: dict[str, Any]) -> list[list[int]]:
             dict(zip(found, torch.cat(list(found.values()))[order].split(16), strict=True))
             for found in (first, second)
         ]
-        results.append(counts(page, *again, test))
+        results.append(counts(page, again[0], again[1], test))
     return results
 
 

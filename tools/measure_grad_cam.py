@@ -70,7 +70,7 @@ def single(model: nn.Module, name: str) -> dict[str, Any]:
     heats = {layer: attribution.grad_cam(model, images, target, layer) for layer in NEIGHBORS}
     families = {layer: attribution.cam_family(model, images, target, layer) for layer in ("act_head", MIDDLE)}
     found = hooks.activations(model, images, "act_head")[0]
-    places = torch.einsum("k,khw->hw", model.classifier.weight[target].detach(), found)
+    places = torch.einsum("k,khw->hw", model.get_parameter("classifier.weight")[target].detach(), found)
     other = attribution.grad_cam(model, images, "goldfish", "act_head").max() / heats["act_head"].max()
     return {
         "above half": {layer: (heat > heat.max() / 2).float().mean().item() for layer, heat in heats.items()},

@@ -41,10 +41,10 @@ def main() -> None:
 def trained(kind: str, seed: int) -> dict[str, Any]:
     """Train one network and return its accuracies, its weights' moves and what single channels tell."""
     model = zoo.SimpleCNN(zoo.SCENE_CLASSES, seed=seed)
-    model.conv1.requires_grad_(kind != "frozen")
+    hooks.find_layer(model, "conv1").requires_grad_(kind != "frozen")
     train = zoo.load_scenes("train", SIDE, seed=seed)
     sets = {name: zoo.load_scenes(name, SIDE) for name in ("val_known", "val")}
-    before = {layer: hooks.find_layer(model, layer).weight.detach().clone() for layer in LAYERS}
+    before = {layer: model.get_parameter(f"{layer}.weight").detach().clone() for layer in LAYERS}
     start = {name: accuracy(model, loader) for name, loader in sets.items()}
     history = zoo.train_model(model, train, sets, epochs=EPOCHS[kind], seed=seed, progress=False)
     model.eval()
@@ -55,8 +55,8 @@ def trained(kind: str, seed: int) -> dict[str, Any]:
         },
         "train_at_rest": accuracy(model, train),
         **answers(model, sets["val"]),
-        "moved": {layer: moved(before[layer], hooks.find_layer(model, layer).weight) for layer in LAYERS},
-        "cosine": float(turned(before["conv1"], model.conv1.weight).median()),
+        "moved": {layer: moved(before[layer], model.get_parameter(f"{layer}.weight")) for layer in LAYERS},
+        "cosine": float(turned(before["conv1"], model.get_parameter("conv1.weight")).median()),
         "channels": channels(model, sets),
     }
 
@@ -82,7 +82,7 @@ def answers(model: nn.Module, batches: Any) -> dict[str, Any]:
 
 def things() -> tuple[list[int], list[int]]:
     """Return which of the unseen cut-outs, in the order of their names, each scene shows, and how many show each."""
-    names = [scene.main.cutout.name for scene in zoo.Scenes("val", 8, second=0.0, length=1000)]
+    names = [scene.main.cutout.name for scene in iter(zoo.Scenes("val", 8, second=0.0, length=1000))]
     order = sorted(set(names))
     return [order.index(name) for name in names], [names.count(name) for name in order]
 

@@ -8,6 +8,8 @@ information as it is. If channels are special, fewer rotated ones are detectors.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from measured import save
@@ -75,7 +77,7 @@ def main() -> None:
     network = folding.fold(model, keep=shown)
     kept: dict[str, list[Tensor]] = {name: [] for name in shown}
     truths: dict[int, list[Tensor]] = {7: [], 14: []}
-    classes = []
+    classes: list[Any] = []
     for start in range(0, SCENES, 32):
         some = [scenes[number] for number in range(start, min(start + 32, SCENES))]
         images = torch.stack([scene.image for scene in some]).to(memory_format=torch.channels_last)
@@ -86,7 +88,7 @@ def main() -> None:
         classes.extend(scene.label for scene in some)
     labels = torch.tensor(classes)
     others = torch.randperm(SCENES, generator=torch.Generator().manual_seed(0))
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     for name, (kind, seeds) in PLACES.items():
         source = name.replace("act_", "bn_")
         maps = torch.cat(kept[source]).float()

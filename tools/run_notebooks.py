@@ -68,7 +68,7 @@ def run(python: Path, files: list[Path], folder: Path) -> int:
     """Run notebooks with nbval, away from the repository's settings and from results that are kept."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "INTERP_EDITION")}
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(TIMEOUT)]
-    command = [
+    command: list[str | Path] = [
         python,
         "-m",
         "pytest",

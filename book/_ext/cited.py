@@ -12,7 +12,8 @@ from sphinx.application import Sphinx
 def cited_works(app: Sphinx, pagename: str, page: BeautifulSoup) -> dict[str, str]:
     """Point the page's citations at its own list and return that list: {key: HTML}, in the order of citation."""
     known = _citations(app, pagename)
-    backend, works = find_plugin("pybtex.backends", "html")("utf-8"), {}
+    backend = find_plugin("pybtex.backends", "html")("utf-8")
+    works: dict[str, str] = {}
     for link in page.select("a.reference.internal[href*='#']"):
         citation = known.get(link["href"])
         if citation is not None:
@@ -24,7 +25,7 @@ def cited_works(app: Sphinx, pagename: str, page: BeautifulSoup) -> dict[str, st
 
 def _citations(app: Sphinx, pagename: str) -> dict[str, Any]:
     """Return {address as written on this page: citation}; empty on the page that holds the bibliography."""
-    domain = app.env.domains.get("cite")
+    domain: Any = app.env.domains.get("cite")
     found = {}
     for citation in domain.citations if domain is not None else ():
         home = citation.bibliography_key.docname

@@ -141,7 +141,7 @@ async def run(notebook: NotebookNode, path: Path) -> Execution:
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
     resources = {"metadata": {"path": str(path.resolve().parent)}}
-    waits = {"timeout": TIMEOUT, "startup_timeout": STARTUP}
+    waits: dict[str, Any] = {"timeout": TIMEOUT, "startup_timeout": STARTUP}
     client = NotebookClient(copy, resources=resources, extra_arguments=QUIET, **waits)
     client.on_cell_start = clock = _Clock()
     error = None

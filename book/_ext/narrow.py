@@ -54,10 +54,12 @@ def pieces(opened: Image.Image) -> list[Span]:
     if opened.mode not in ("RGBA", "LA"):
         return []
     drawn = numpy.asarray(opened.getchannel("A")) > 0
-    tiles = spans(drawn.any(axis=0))
+    tiles = spans(numpy.asarray(drawn.any(axis=0)))
     widths = [right - left for left, right in tiles]
     gaps = [right[0] - left[1] for left, right in itertools.pairwise(tiles)]
-    rows = [bottom - top for top, bottom in spans(drawn.any(axis=1)) if bottom - top >= TALL * DOTS]
+    rows = [
+        bottom - top for top, bottom in spans(numpy.asarray(drawn.any(axis=1))) if bottom - top >= TALL * DOTS
+    ]
     equal = len(tiles) > 1 and min(widths) >= NARROWEST * DOTS and max(widths) <= UNEQUAL * min(widths)
     return tiles if equal and len(rows) == 1 and all(abs(gap - GAP * DOTS) <= DOTS for gap in gaps) else []
 
