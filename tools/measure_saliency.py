@@ -5,7 +5,7 @@ python tools/measure_saliency.py
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from measured import save
@@ -53,7 +53,7 @@ def first(model: nn.Module, name: str) -> dict[str, Any]:
     score, chance = logits[:, target], logits.softmax(1)[:, target]
     promised = GRAY_LEVEL * gradient.abs().sum().item()
     return {
-        "class": model.class_names[target],
+        "class": cast(Any, model).class_names[target],
         "share of the promise": ((score[1] - score[0]) / promised).item(),
         "share at a quarter": ((score[2] - score[0]) / (promised / 4)).item(),
         "probability before and after": chance[:2].tolist(),
