@@ -38,12 +38,13 @@ def check(options: argparse.Namespace) -> None:
 
 def build_site(options: argparse.Namespace) -> None:
     """Build the site, or what is missing of it, and print where it is."""
+    from interp import hooks
     from interp.microscope.site import build
 
     model = network.load(options)
     page = build(
         model,
-        sources.source_of(options),
+        sources.source_of(options, hooks.inputs_of(model).channels),
         Path(options.output),
         layers=streams.layers_of(model, options),
         title=options.title or options.model,

@@ -52,7 +52,7 @@ def build(
     took long lies in the folder SITE-work beside the site, which may be deleted afterwards.
 
     Args:
-        model: any network for images (N, 3, H, W) in [0, 1], on the device where it is to run.
+        model: any network for images (N, C, H, W) in [0, 1], on the device where it is to run.
         source: the images.
         site: the folder: new, empty, or of the same run.
         layers: which layers, in the order in which they run; places with both signs are best.

@@ -29,7 +29,7 @@ class Job:
     """Everything that decides a result: what is the same here is the same there, bit for bit.
 
     Attributes:
-        model: any network for images (N, 3, H, W) in [0, 1]; has to be picklable to run in other processes.
+        model: any network for images (N, C, H, W) in [0, 1]; has to be picklable to run in other processes.
         layers: the layers whose channels are tracked.
         source: the images.
         pool, k, sample, seed, level, fold: as `tracking` takes them.
