@@ -128,7 +128,7 @@ class Ascent:
         self, start: Parameterization, stages: Sequence[Stage], advance: Callable[[], object]
     ) -> tuple[Parameterization, Log]:
         """Return where the ascent ends, and what was noted on the way."""
-        log = Log(self.snapshots, hooks.inputs_of(self.network).channels)
+        log = Log(self.snapshots, self._channels(start))
         random = streams(self.seed, "transforms", start.names)
         with torch.enable_grad():  # the caller may be inside no_grad
             images = copy.deepcopy(start).to(image.device_of(self.network))
@@ -136,6 +136,17 @@ class Ascent:
                 images = images if images.size == sides(stage.size) else images.resized(stage.size)
                 self._climb(images, stage.steps, random, log, advance)
         return images, log
+
+    def _channels(self, start: Parameterization) -> int:
+        """Return how many channels the network takes, if the start has as many (those of one's own need not say)."""
+        channels = hooks.inputs_of(self.network).channels
+        if getattr(start, "channels", channels) != channels:
+            raise BadInputError(
+                f"The start has {start.channels} channels, and the network takes {channels}. Start from "
+                f"{type(start).__name__}(size, channels={channels}), or say what the network takes: model.inputs = "
+                "image.Inputs(channels=...)."
+            )
+        return channels
 
     def _climb(
         self, images: Parameterization, steps: int, random: Streams, log: Log, advance: Callable[[], object]

@@ -71,8 +71,8 @@ def _explaining(who: str, images: Tensor) -> Iterator[None]:
         size = " x ".join(str(side) for side in images.shape[-2:])
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise BadInputError(
-            f"{who} cannot take {_kind(images)} of {size} pixels ({reason}). If it is the size: give another `size`, or "
-            "the stages yourself, such as steps=[Stage(224, 96)] for one size only."
+            f"{who} cannot take {_kind(images)} of {size} pixels ({reason}). If it is the size: give another `size`, "
+            "or the stages yourself, such as steps=[Stage(224, 96)] for one size only."
         ) from error
 
 

@@ -148,13 +148,14 @@ class CppnImage(Parameterization):
         channels: int = 3,
     ) -> None:
         super().__init__(size, count, names)
+        self.channels = check_channels(channels)
         random = streams(seed, "cppn", self.names)
         inputs = [2] + [2 * width] * (depth - 1)
         self.hidden = nn.ParameterList([normal(random, (width, wide)) / math.sqrt(wide) for wide in inputs])
         zeros = partial(torch.zeros, dtype=torch.float32)
         self.biases = nn.ParameterList([zeros(len(self.names), width, 1) for _ in inputs])
         # A gray start: the first steps then choose the color.
-        self.last = nn.Parameter(zeros(len(self.names), check_channels(channels), 2 * width))
+        self.last = nn.Parameter(zeros(len(self.names), self.channels, 2 * width))
 
     def forward(self) -> Tensor:
         values = self._positions().expand(len(self.names), -1, -1)

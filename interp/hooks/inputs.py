@@ -71,8 +71,8 @@ def check_channels(model: nn.Module, channels: int) -> None:
     found = _look(model, channels)
     if found is not None and found[0] != found[1]:
         raise BadInputError(
-            f"Images of {channels} channels are meant for this network, and its first layer gets {found[0]} then and "
-            f"takes {found[1]}. The mean and the std need a number for each channel that it takes."
+            f"The mean and the std are for images of {channels} channels, of which the first layer of this network "
+            f"gets {found[0]} and takes {found[1]}. Give a number for each channel that the network takes."
         )
 
 
