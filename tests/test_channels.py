@@ -466,6 +466,9 @@ def test_a_folder_for_a_network_of_one_channel(tmp_path: Path) -> None:
     assert source.fingerprint != spectrum.Folder(tmp_path, 16).fingerprint
     with pytest.raises(BadInputError, match=r"takes images of 1 channels.*channels=1"):
         spectrum.track(Small(1), ["second"], spectrum.batches(spectrum.Folder(tmp_path, 16)), k=2)
+    with pytest.raises(BadInputError, match=r"takes images of 1 channels.*channels=1"):
+        spectrum.Job(Small(1), ("second",), spectrum.Folder(tmp_path, 16))
+    assert spectrum.run(spectrum.Job(Small(1), ("second",), source, k=2), tmp_path / "out").images == 10
     with pytest.raises(BadInputError, match=r"Items, as tensors \(5, H, W"):
         spectrum.Folder(tmp_path, 16, channels=5)
 

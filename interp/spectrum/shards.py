@@ -21,7 +21,7 @@ from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
 from interp.spectrum.entries import Source, batches
 from interp.spectrum.state import Spectrum, check_positive, merge
-from interp.spectrum.tracking import Tally, enough, named, scorer
+from interp.spectrum.tracking import Tally, check_channels, enough, named, scorer
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Job:
     def __post_init__(self) -> None:
         for name in ("k", "batch", "threads"):
             check_positive(name, getattr(self, name))
+        # A source of one's own need not say it; its first batch does.
+        check_channels(self.model, getattr(self.source, "channels", None))
 
     @cached_property
     def settings(self) -> dict[str, Any]:

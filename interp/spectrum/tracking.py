@@ -213,13 +213,23 @@ def check(model: nn.Module, images: Tensor) -> Tensor:
     Raises:
         BadInputError: they are not; the message says how to mend it.
     """
+    if isinstance(images, Tensor) and images.ndim == 4 and images.shape[1]:
+        check_channels(model, images.shape[1])
+    return hooks.check_images(model, images)
+
+
+def check_channels(model: nn.Module, given: int | None) -> None:
+    """Refuse a source that gives images of another number of channels than the network takes; None is not known.
+
+    Raises:
+        BadInputError: it does.
+    """
     wanted = hooks.inputs_of(model).channels
-    if isinstance(images, Tensor) and images.ndim == 4 and images.shape[1] not in (wanted, 0):
+    if given not in (wanted, None):
         raise BadInputError(
-            f"This network takes images of {wanted} channels, and the source gives {images.shape[1]}. Give the source "
+            f"This network takes images of {wanted} channels, and the source gives {given}. Give the source "
             f"channels={wanted}, or say what the network takes: model.inputs = image.Inputs(channels=...)."
         )
-    return hooks.check_images(model, images)
 
 
 def named(model: nn.Module, layers: Sequence[str]) -> list[str]:
