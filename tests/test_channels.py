@@ -95,6 +95,10 @@ def images(channels: int, count: int = 2, size: int = 16) -> Tensor:
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 13])
 def test_the_first_layer_that_runs_tells_the_channels(channels: int) -> None:
     assert hooks.inputs_of(Small(channels)) == image.Inputs(channels)
+    assert (
+        hooks.inputs_of(nn.Conv2d(2 * channels, 4 * channels, 3, groups=2 * channels)).channels
+        == 2 * channels
+    )
     assert hooks.inputs_of(Patches(channels)).channels == channels
     assert hooks.inputs_of(Patches(channels, 28)).channels == channels
     assert (
@@ -158,6 +162,7 @@ def test_looking_leaves_no_trace() -> None:
 
 
 def test_a_network_that_shows_nothing_is_rgb_or_what_it_says() -> None:
+    assert hooks.inputs_of(nn.Sequential(nn.Flatten(), nn.Linear(64 * 64, 4))).channels == 3  # or 4 x 32 x 32
     model = nn.Sequential(nn.Flatten(), nn.Linear(100, 4))
     assert hooks.inputs_of(model).channels == 3
     with pytest.raises(BadInputError, match=r"model\.inputs = image\.Inputs\(channels=\.\.\.\)"):
@@ -432,12 +437,13 @@ def test_the_contrast_is_limited_over_all_channels() -> None:
 
 def test_many_and_a_folder(tmp_path: Path) -> None:
     model, objectives = Small(5), [fv.channel("second", index) for index in range(3)]
+    model.inputs = image.Inputs(5, lambda values: values[:, [4, 0, 2]])
     many = list(fv.render_many(model, objectives, **SHORT))
     assert [one.images.shape for one in many] == [(1, 5, 16, 16)] * 3
     out = fv.render_folder(model, objectives, tmp_path / "out", **SHORT)
     for one, rendering in zip(objectives, many, strict=True):
         written = image.load(out.path / out.images[one.name]["file"])
-        assert (written - rendering.images[:, :3]).abs().max() <= 0.5 / 255 + 1e-6
+        assert (written - rendering.images[:, [4, 0, 2]]).abs().max() <= 0.5 / 255 + 1e-6
 
 
 # ------------------------------------------------------------------------------------------------------------

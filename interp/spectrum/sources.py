@@ -67,7 +67,7 @@ class Items:
                 f"The dataset {self.name!r} gives another picture each time. Take the random transforms out: an image "
                 "has to be found again as it was."
             )
-        return digest(["items", self.name, count, self.size, self.shard_size, self.channels, looks])
+        return digest(["items", self.name, count, self.size, self.shard_size, looks])
 
     @property
     def shards(self) -> int:
