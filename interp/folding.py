@@ -32,7 +32,7 @@ def fold(model: nn.Module, *, keep: Collection[str] = (), probe: int | None = No
     convolution gives, nobody else takes it, and the one alone computes what both did; everything else stays as it is.
 
     Args:
-        model: any network that takes images (N, 3, H, W) in [0, 1]; it is left as it was.
+        model: any network that takes images (N, C, H, W) in [0, 1]; it is left as it was.
         keep: names of layers whose own output is looked at, so that it stays as it is.
         probe: the side of the square image; None tries 64 and then 224. A network that takes no such image, or fails
             on it in whatever way, is not folded.
@@ -204,8 +204,10 @@ def _tensors(value: object) -> Iterator[Tensor]:
 @torch.no_grad()
 def _flow(model: nn.Module, weights: Sequence[Tensor], sides: Collection[int]) -> _Flow | None:
     """Return what was seen of one random image on its way; None if the model takes it at none of the sides."""
+    channels = hooks.inputs_of(model).channels
     for side in sides:
-        random = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+        seeded = torch.Generator().manual_seed(0)
+        random = torch.rand(1, channels, side, side, generator=seeded, dtype=torch.float32)
         flow = _Flow(weights)
         try:
             with flow:

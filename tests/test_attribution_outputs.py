@@ -169,7 +169,7 @@ def test_a_network_for_gray_images_is_explained_and_the_advice_works() -> None:
         def forward(self, pictures: Tensor) -> Tensor:
             return self.net(pictures.mean(dim=1, keepdim=True))
 
-    with pytest.raises(BadInputError, match=r"1 channels, and these have 3.*mean\(dim=1, keepdim=True\)"):
+    with pytest.raises(BadInputError, match=r"of 1 channels.*these have \(2, 3.*image\.to_gray\(images\)"):
         attribution.saliency(Gray().eval(), images(), 1)
     assert attribution.saliency(OfColors(Gray()).eval(), images(), 1).max() > 0
 
@@ -262,7 +262,8 @@ def test_the_sanity_check_copies_networks_that_keep_their_features() -> None:
         ([123.7, 116.3, 103.5], [0.2] * 3, "mean has to be too.*by 255"),
         ([0.5] * 3, [58.4, 57.1, 57.4], "std has to be too.*by 255"),
         ([-0.1, 0.5, 0.5], [0.2] * 3, "mean has to be too"),
-        ([0.5], [0.5], "three numbers.*another number of channels"),
+        ([0.5], [0.5], "images of 1 channels.*takes 3"),
+        ([0.5] * 3, [0.5], "each channel; got 3 and 1"),
     ],
 )
 def test_numbers_for_other_images_are_refused(mean: list[float], std: list[float], text: str) -> None:

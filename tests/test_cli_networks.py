@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,9 @@ def test_layers_run_once(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     passes: list[int] = []
     monkeypatch.setattr("interp.zoo.load_model", lambda name: _Counting(passes))
     assert cli.main(["layers", "efficientnet_lite0", "--size", "32"]) == 0
-    assert len(passes) <= 3
+    assert (
+        len(passes) <= 4
+    )  # what it takes, what the layers give, their layouts, and whether it runs to its end
 
 
 class _Counting(nn.Module):
@@ -260,8 +263,11 @@ def test_a_pickle_is_never_run(
         (["layers", "../../etc/passwd"], "There is no model '../../etc/passwd'"),
         (["layers", "FILE:make", "--weights", "none.pt"], "--weights 'none.pt': there is no such file"),
         (["layers", "FILE:make", "--mean", "0.5,0.5,0.5"], "--mean and --std belong together"),
-        (["layers", "FILE:make", "--mean", "0.5", "--std", "1"], "--mean takes three numbers"),
-        (["layers", "FILE:make", "--mean", "nan,0,0", "--std", "1,1,1"], "--mean takes three numbers"),
+        (["layers", "FILE:make", "--mean", "0.5", "--std", "1"], "images of 1 channels"),
+        (
+            ["layers", "FILE:make", "--mean", "nan,0,0", "--std", "1,1,1"],
+            "--mean takes a number for each channel",
+        ),
         (["layers", "FILE:make", "--mean", "124,116,104", "--std", "1,1,1"], "in [0, 1]"),
         (["layers", "FILE:make", "--classes", "none.txt"], "--classes 'none.txt': there is no such file"),
         (
@@ -410,6 +416,9 @@ def test_all_of_a_configuration_is_checked_before_the_first_command(
 # As a process
 
 
+TORCH = re.compile(r"\| +torch\n")  # indented where another module asked for it
+
+
 def _typed(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-X", "importtime", "-m", "interp.cli", *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -431,7 +440,7 @@ def _typed(*words: str) -> subprocess.CompletedProcess[str]:
 )
 def test_a_slip_is_answered_without_torch(words: list[str]) -> None:
     done = _typed(*words)
-    assert "| torch\n" not in done.stderr
+    assert not TORCH.search(done.stderr)
     assert "Traceback" not in done.stderr
     assert done.returncode == (0 if "--help" in words else 2 if words == ["layres"] else 1)
 
@@ -440,7 +449,7 @@ def test_it_works_as_a_user_types_it(here: Path, file: str) -> None:
     done = _typed("layers", f"{file}:make", "--size", "32")
     assert done.returncode == 0
     assert done.stdout.startswith("conv ")
-    assert "| torch\n" in done.stderr  # the sign that the test above looks for
+    assert TORCH.search(done.stderr)  # the sign that the test above looks for
 
 
 def test_help_says_what_is_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from interp import featurevis as fv
-from interp import hooks, zoo
+from interp import hooks, image, zoo
 
 objectives = pytest.importorskip("lucent.optvis.objectives")
 
@@ -64,6 +64,7 @@ def test_the_network_sees_the_forms_as_large_as_they_are_stored(monkeypatch: pyt
         def __init__(self) -> None:
             super().__init__()
             self.conv = nn.Conv2d(3, 2, 3)
+            self.inputs = image.RGB  # so that it is not tried what it takes
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             sizes.append(tuple(images.shape[-2:]))

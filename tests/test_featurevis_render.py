@@ -348,9 +348,9 @@ def test_a_size_that_the_network_cannot_take(tiny: nn.Module) -> None:
 
 
 def test_the_reason_is_told_when_it_is_not_the_size() -> None:
-    gray = nn.Sequential(nn.Conv2d(1, 4, 3))
-    with pytest.raises(BadInputError, match=r"expected input.* to have 1 channels, but got 3 channels"):
-        fv.render(gray, fv.channel("0", 0), **SHORT)
+    broken = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(5, 4, 3))
+    with pytest.raises(BadInputError, match=r"expected input.* to have 5 channels, but got 4 channels"):
+        fv.render(broken, fv.channel("1", 0), **SHORT)
 
 
 class Fixed(Tiny):

@@ -147,7 +147,13 @@ def test_wrapping_neither_copies_nor_changes_the_network() -> None:
 
 @pytest.mark.parametrize(
     ("mean", "std"),
-    [([0.5], [0.5]), ([0.5] * 3, [0.5, 0.5, 0]), ([0.5] * 3, [-1.0] * 3), ([float("nan")] * 3, [1.0] * 3)],
+    [
+        ([], []),
+        ([0.5], [0.5] * 3),
+        ([0.5] * 3, [0.5, 0.5, 0]),
+        ([0.5] * 3, [-1.0] * 3),
+        ([float("nan")] * 3, [1.0] * 3),
+    ],
 )
 def test_a_wrong_normalization_is_refused(mean: list[float], std: list[float]) -> None:
     with pytest.raises(BadInputError, match=r"mean|std"):

@@ -1,6 +1,6 @@
 """Which pixels and which regions decide: attribution maps and measures of how far to believe them.
 
-Every method is a function of a model, images (N, 3, H, W) in [0, 1] and a target, and returns heat (N, H, W).
+Every method is a function of a model, images (N, C, H, W) in [0, 1] and a target, and returns heat (N, H, W).
 """
 
 from interp.attribution.baselines import fill

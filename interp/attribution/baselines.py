@@ -18,7 +18,7 @@ def fill(images: Tensor, baseline: Baseline) -> Tensor:
     """Return images without content, of the shape and type of `images`.
 
     Args:
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1], such as the model takes.
         baseline: a brightness in [0, 1] (0 black, 0.5 gray), "blur", or a tensor that broadcasts to the images.
 
     Raises:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from torch import Tensor, nn
 
-from interp import image
+from interp import hooks
 from interp.attribution.passes import layer_gradient, like, single
 from interp.attribution.targets import Target
 
@@ -26,7 +26,7 @@ def grad_cam(model: nn.Module, images: Tensor, target: Target, layer: str) -> Te
 
     Args:
         model: takes images in [0, 1], returns logits; it comes back as it was.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1], such as the model takes.
         target: a class index or name, a list with one for each image, or a function of the logits.
         layer: a name as `hooks.layer_names` lists them. Usually the last one before the pooling, behind its
             activation: "act_head" in the default network. It may hold its channels last, or tokens on a grid; of a
@@ -44,7 +44,7 @@ def grad_cam(model: nn.Module, images: Tensor, target: Target, layer: str) -> Te
     Warns:
         UserWarning: the layer runs more than once.
     """
-    activations, gradient = layer_gradient(model, image.check(images), target, layer)
+    activations, gradient = layer_gradient(model, hooks.check_images(model, images), target, layer)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     heat = (weights * activations).sum(dim=1).relu()
     return like(heat, images)
@@ -89,12 +89,12 @@ def cam_family(model: nn.Module, images: Tensor, target: Target, layer: str) -> 
 
     Arguments, results and errors are those of `grad_cam`.
     """
-    activations, gradient = layer_gradient(model, image.check(images), target, layer)
+    activations, gradient = layer_gradient(model, hooks.check_images(model, images), target, layer)
     return {name: like(variant(activations, gradient).relu(), images) for name, variant in FAMILY.items()}
 
 
 def _cam(model: nn.Module, images: Tensor, target: Target, layer: str, variant: Variant) -> Tensor:
-    activations, gradient = layer_gradient(model, image.check(images), target, layer)
+    activations, gradient = layer_gradient(model, hooks.check_images(model, images), target, layer)
     return like(variant(activations, gradient).relu(), images)
 
 

@@ -13,7 +13,7 @@ SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 def random_map(images: Tensor, *, seed: int = 0) -> Tensor:
     """Return uniform noise, (N, H, W) in [0, 1]; the same one for each image."""
-    size = image.check(images).shape[-2:]
+    size = image.check(images, None).shape[-2:]
     noise = torch.rand(size, generator=torch.Generator().manual_seed(seed))
     return noise.to(images).expand(len(images), -1, -1)
 
@@ -23,7 +23,7 @@ def center_map(images: Tensor) -> Tensor:
 
     Photographers put their object there.
     """
-    height, width = image.check(images).shape[-2:]
+    height, width = image.check(images, None).shape[-2:]
     y, x = (torch.linspace(-2, 2, side) if side > 1 else torch.zeros(1) for side in (height, width))
     blob = torch.exp(-0.5 * (y[:, None] ** 2 + x[None, :] ** 2))
     return blob.to(images).expand(len(images), -1, -1)
@@ -33,10 +33,10 @@ def edge_map(images: Tensor, *, smooth: float = 0.0) -> Tensor:
     """Return the strength of edges in brightness by Sobel's filter, (N, H, W), from 0 upwards.
 
     Args:
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1].
         smooth: the standard deviation in pixels of a blur over the result; 0 leaves it sharp.
     """
-    gray = image.check(images).detach().mean(dim=1, keepdim=True)
+    gray = image.check(images, None).detach().mean(dim=1, keepdim=True)
     across = torch.tensor(SOBEL).to(gray)
     kernels = torch.stack([across, across.T])[:, None]
     edges = F.conv2d(F.pad(gray, (1, 1, 1, 1), mode="replicate"), kernels).norm(dim=1, keepdim=True)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from interp import hooks, image
+from interp import hooks
 from interp.attribution.passes import at_once, input_gradient, single
 from interp.attribution.targets import Single, Target, each
 from interp.errors import BadInputError
 
 
 def saliency(model: nn.Module, images: Tensor, target: Target) -> Tensor:
-    """Return how strongly each pixel can change the score: the largest |gradient| of its three colors.
+    """Return how strongly each pixel can change the score: the largest |gradient| of its colors or other channels.
 
     Simonyan, Vedaldi and Zisserman, 2013, https://arxiv.org/abs/1312.6034
 
     Args:
         model: takes images in [0, 1], returns logits; it comes back as it was.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1], such as the model takes.
         target: a class index or name, a list with one for each image, or a function of the logits.
 
     Returns:
@@ -28,19 +28,19 @@ def saliency(model: nn.Module, images: Tensor, target: Target) -> Tensor:
         BadInputError: the images or the target do not fit; the message says how to mend it.
         UnknownNameError: there is no class of that name.
     """
-    _, gradient = input_gradient(model, image.check(images), target)
+    _, gradient = input_gradient(model, hooks.check_images(model, images), target)
     return _strength(gradient).to(images.device, torch.float32)
 
 
 def input_x_gradient(model: nn.Module, images: Tensor, target: Target) -> Tensor:
-    """Return gradient times brightness, summed over the colors: what each pixel adds to a linear score.
+    """Return gradient times brightness, summed over the channels: what each pixel adds to a linear score.
 
     Shrikumar et al., 2016, https://arxiv.org/abs/1605.01713. Black pixels get nothing, whatever they mean.
 
     Returns:
         Heat, (N, H, W), of both signs. Arguments and errors are those of `saliency`.
     """
-    _, gradient = input_gradient(model, image.check(images), target)
+    _, gradient = input_gradient(model, hooks.check_images(model, images), target)
     return (gradient * images.detach().to(gradient)).sum(dim=1).to(images.device, torch.float32)
 
 
@@ -68,7 +68,7 @@ def smooth_grad(
     """
     if samples < 1 or not noise >= 0:
         raise BadInputError(f"samples starts at 1 and noise at 0; got {samples} and {noise}.")
-    targets = each(target, len(image.check(images)))
+    targets = each(target, len(hooks.check_images(model, images)))
     maps = [
         _smooth_gradient(model, one, single, samples, noise, seed)
         for one, single in zip(single(images.detach()), targets, strict=True)
@@ -102,7 +102,7 @@ def guided_backprop(model: nn.Module, images: Tensor, target: Target) -> Tensor:
     Raises:
         BadInputError: no ReLU runs in the model, neither as a layer nor as a function (F.relu, torch.relu, F.relu6).
     """
-    image.check(images)
+    hooks.check_images(model, images)
     with hooks.gradient_rule(model, (nn.ReLU, nn.ReLU6), _only_positive):
         _, gradient = input_gradient(model, images, target)
     return _strength(gradient).to(images.device, torch.float32)

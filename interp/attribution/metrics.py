@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from interp import image
+from interp import hooks
 from interp.attribution.baselines import Baseline, fill
 from interp.attribution.passes import scores
 from interp.attribution.targets import Single, Target, each, matrix_of
@@ -50,7 +50,7 @@ def deletion(
 
     Args:
         model: takes images in [0, 1], returns logits; it comes back as it was.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1], such as the model takes.
         target: a class, whose probability is the score (the sigmoid of the only logit of a network with one), or a
             function of the logits.
         heat: (N, H, W); equal values are ordered by chance, the same at every call.
@@ -60,7 +60,7 @@ def deletion(
     Raises:
         BadInputError: images, target, heat or an option do not fit; the message says how to mend it.
     """
-    finish = fill(image.check(images).detach(), baseline)
+    finish = fill(hooks.check_images(model, images).detach(), baseline)
     return _curve(model, images.detach(), finish, target, heat, steps)
 
 
@@ -78,7 +78,7 @@ def insertion(
     Arguments and errors are those of `deletion`. The start is blurred by default: sharp pixels on a flat ground make
     edges that were never in the image.
     """
-    start = fill(image.check(images).detach(), baseline)
+    start = fill(hooks.check_images(model, images).detach(), baseline)
     return _curve(model, start, images.detach(), target, heat, steps)
 
 

@@ -31,7 +31,7 @@ def scores(model: nn.Module, images: Tensor, target: Target, read: Read | None =
 
     Args:
         model: takes images in [0, 1], returns logits.
-        images: (N, 3, H, W); values outside [0, 1] are allowed here.
+        images: (N, C, H, W); values outside [0, 1] are allowed here.
         target: see `targets.select`.
         read: applied to the output first, such as a softmax.
     """
@@ -44,13 +44,13 @@ def scores(model: nn.Module, images: Tensor, target: Target, read: Read | None =
 
 
 def input_gradient(model: nn.Module, images: Tensor, target: Target) -> tuple[Tensor, Tensor]:
-    """Return the scores (N,) and their gradients with respect to the images (N, 3, H, W).
+    """Return the scores (N,) and their gradients with respect to the images (N, C, H, W).
 
     Both have the precision of the model, but at least float32.
 
     Args:
         model: takes images in [0, 1], returns logits.
-        images: (N, 3, H, W); values outside [0, 1] are allowed here.
+        images: (N, C, H, W); values outside [0, 1] are allowed here.
         target: see `targets.select`.
 
     Raises:
@@ -124,18 +124,17 @@ def answer(model: nn.Module, images: Tensor) -> Any:
     """Return what a model gives for images.
 
     Raises:
-        BadInputError: it fails, and its first convolution takes another number of channels than the images have.
+        BadInputError: it fails, and it takes another number of channels than the images have.
     """
     try:
         return model(images)
     except RuntimeError as error:
-        taken = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
-        if taken in (None, images.shape[1]) or "channels" not in str(error):
+        taken, given = hooks.inputs_of(model).channels, images.shape[1]
+        if "channels" not in str(error):
             raise
         raise BadInputError(
-            f"The network takes images of {taken} channels, and these have {images.shape[1]}. Put a layer in front of "
-            "it that makes them: a torch.nn.Module whose forward is, for one channel, "
-            "net(images.mean(dim=1, keepdim=True))."
+            f"The network is taken to be for images of {taken} channels, these have {given}, and it fails: {error}. "
+            "Give images of as many channels as it takes, or say how many: model.inputs = image.Inputs(channels=...)."
         ) from error
 
 

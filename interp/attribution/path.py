@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from interp import image
+from interp import hooks
 from interp.attribution.baselines import Baseline, fill
 from interp.attribution.passes import at_once, input_gradient, single
 from interp.attribution.targets import Single, Target, each
@@ -87,7 +87,7 @@ def integrate(
 
     Args:
         model: takes images in [0, 1], returns logits; it comes back as it was.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1], such as the model takes.
         target: a class index or name, a list with one for each image, or a function of the logits.
         baseline: where the path starts: a brightness, "blur", or images.
         tolerance: the largest error; infinity stays with the first, equal segments.
@@ -105,7 +105,7 @@ def integrate(
         raise BadInputError(
             f"steps starts at 1, max_steps at steps, tolerance at 0; got {steps}, {max_steps} and {tolerance}."
         )
-    start = single(fill(image.check(images).detach(), baseline))
+    start = single(fill(hooks.check_images(model, images).detach(), baseline))
     ends = zip(start, single(images.detach()), each(target, len(images)), strict=True)
     each_alone = [_Path(model, *end, steps=steps).refine(tolerance, max_steps).integral() for end in ends]
     integral = PathIntegral(

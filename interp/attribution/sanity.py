@@ -51,7 +51,7 @@ def cascade(
 
     Args:
         model: takes images in [0, 1], returns logits; it is left alone.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1], such as the model takes.
         target: a class index or name, a list with one for each image, or a function of the logits.
         method: a function (model, images, target) -> (N, H, W), such as `saliency` or
             `functools.partial(grad_cam, layer="act_head")`.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from interp import image
+from interp import hooks
 from interp.attribution.baselines import Baseline, fill
 from interp.attribution.passes import at_once, scores, single
 from interp.attribution.targets import Single, Target, each
@@ -31,7 +31,7 @@ def occlusion(
 
     Args:
         model: takes images in [0, 1], returns logits; it comes back as it was.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1], such as the model takes.
         target: a class index or name, a list with one for each image, or a function of the logits.
         window: the side of the square in pixels; the last ones of a row or column are cut off by the edge.
         stride: the distance of neighboring squares in pixels, at most `window`.
@@ -44,7 +44,7 @@ def occlusion(
         BadInputError: images, target, window or stride do not fit; the message says how to mend it.
         UnknownNameError: there is no class of that name.
     """
-    height, width = image.check(images).shape[-2:]
+    height, width = hooks.check_images(model, images).shape[-2:]
     if not 1 <= stride <= window <= min(height, width):
         raise BadInputError(
             f"Occlusion needs 1 <= stride <= window <= the image's side; got the stride {stride}, the window {window} "

@@ -41,12 +41,10 @@ def check(options: argparse.Namespace) -> None:
 
 def list_layers(options: argparse.Namespace) -> None:
     """Print the name, the class, the shape and, where it is not the usual one, the layout of every layer."""
-    import torch
-
     from interp import hooks
 
     model = network.load(options)
-    images = hooks.ready(model, torch.full((1, 3, options.size, options.size), 0.5))
+    images = hooks.gray(model, (options.size, options.size))
     for found in hooks.survey(model, images):
         sys.stdout.write(_line(found) + "\n")
     _check_whole(model, images)

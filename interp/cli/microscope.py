@@ -38,13 +38,13 @@ def check(options: argparse.Namespace) -> None:
 
 def build_site(options: argparse.Namespace) -> None:
     """Build the site, or what is missing of it, and print where it is."""
-    from interp import microscope, spectrum
+    from interp import hooks, microscope, spectrum
 
     model = network.load(options)
     job = spectrum.Job(
         model,
         streams.layers_of(model, options),
-        sources.source_of(options),
+        sources.source_of(options, hooks.inputs_of(model).channels),
         spectrum.Measure(options.pool, options.k, sample=512),
         batch=options.batch,
     )

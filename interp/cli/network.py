@@ -40,7 +40,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="weights for it: .safetensors, or what torch.save wrote of a state_dict",
     )
     command.add_argument(
-        "--mean", metavar="R,G,B", help="what it is to subtract from images in [0, 1]; without it, nothing"
+        "--mean",
+        metavar="R,G,B",
+        help="what it is to subtract from images in [0, 1], a number for each channel; without it, nothing",
     )
     command.add_argument("--std", metavar="R,G,B", help="what it is to divide by then")
     command.add_argument(
@@ -66,9 +68,12 @@ def check(options: argparse.Namespace) -> None:
             )
     if bool(options.mean) != bool(options.std):
         raise BadInputError("--mean and --std belong together: the network takes (image - mean) / std.")
-    for option in ("mean", "std"):
-        if getattr(options, option):
-            parse_numbers(f"--{option}", getattr(options, option))
+    if options.mean:
+        mean, std = (parse_numbers(f"--{name}", getattr(options, name)) for name in ("mean", "std"))
+        if len(mean) != len(std):
+            raise BadInputError(
+                f"--mean and --std need a number for each channel; got {len(mean)} and {len(std)} of them."
+            )
     if options.classes:
         class_names(options.classes)
 
@@ -180,7 +185,7 @@ def _outputs(model: nn.Module, size: int) -> int | None:
 
     from interp import hooks
 
-    images = hooks.ready(model, torch.full((1, 3, size, size), 0.5))
+    images = hooks.gray(model, (size, size))
     with torch.no_grad(), hooks.evaluating(model), contextlib.suppress(Exception):
         outputs = model(images)
         if isinstance(outputs, torch.Tensor) and outputs.ndim == 2:

@@ -125,7 +125,7 @@ def _count(model: nn.Module, layer: str, size: int, *, logits: bool) -> int:
     from interp import hooks
     from interp.featurevis.parameterizations import check_size
 
-    images = hooks.ready(model, torch.full((1, 3, *check_size(size)), 0.5))
+    images = hooks.gray(model, check_size(size))
     name = fv.OUTPUT if logits else layer
     with torch.no_grad(), hooks.evaluating(model):
         shape = fv.look(model, images, [name], (), [])[name].shape

@@ -27,7 +27,8 @@ HELP = """where the images come from:
   webdataset:FILE,...  WebDataset archives
   hub:NAME[@SPLIT]     a data set on the Hugging Face Hub, streamed; HF_TOKEN is used where it needs one
   imagenette[@SPLIT]   Imagenette, downloaded once
-Of every image the middle square is taken, at the side --size; another preprocessing is FILE.py:NAME."""
+Of every image the middle square is taken, at the side --size; another preprocessing is FILE.py:NAME. For a network of
+one channel it is made gray; images of other channels are tensors or arrays of FILE.py:NAME."""
 FILES = ("parquet", "webdataset")
 
 
@@ -119,8 +120,12 @@ def read_labels(file: str) -> Labels:
 # Sources
 
 
-def source_of(options: argparse.Namespace) -> spectrum.Source:
+def source_of(options: argparse.Namespace, channels: int = 3) -> spectrum.Source:
     """Return the source that `--data` names.
+
+    Args:
+        options: what was written.
+        channels: how many the network takes; a source of one's own gives what it gives.
 
     Raises:
         InterpError: it names none, or one without an image.
@@ -133,14 +138,14 @@ def source_of(options: argparse.Namespace) -> spectrum.Source:
         from interp.extras import hub
 
         if kind == "hub":
-            return hub.Streamed(name, split=split or "train", size=options.size)
-        return hub.Streamed(kind, files_of(rest), size=options.size)
+            return hub.Streamed(name, split=split or "train", size=options.size, channels=channels)
+        return hub.Streamed(kind, files_of(rest), size=options.size, channels=channels)
     if Path(options.data).is_dir():
-        found: Any = _folder(options)
+        found: Any = _folder(options, channels)
     elif OWN.fullmatch(options.data):
-        found = _own(options)
+        found = _own(options, channels)
     else:
-        found = _NAMED[name](split, options)
+        found = replace(_NAMED[name](split, options), channels=channels)
     if not isinstance(found, spectrum.Folder | spectrum.Items):
         return found  # type: ignore[no-any-return]
     return _sharded(found, options)
@@ -163,10 +168,10 @@ def shard_size(count: int) -> int:
     return min(1000, max(50, -(-count // 16)))
 
 
-def _folder(options: argparse.Namespace) -> spectrum.Folder:
+def _folder(options: argparse.Namespace, channels: int) -> spectrum.Folder:
     from interp import spectrum
 
-    found = spectrum.Folder(Path(options.data), options.size)
+    found = spectrum.Folder(Path(options.data), options.size, channels=channels)
     if not options.labels:
         return found
     labels = read_labels(options.labels)
@@ -178,7 +183,7 @@ def _folder(options: argparse.Namespace) -> spectrum.Folder:
     return replace(found, label=labels)
 
 
-def _own(options: argparse.Namespace) -> Any:
+def _own(options: argparse.Namespace, channels: int) -> Any:
     from interp import spectrum
     from interp.zoo import own
 
@@ -195,7 +200,9 @@ def _own(options: argparse.Namespace) -> Any:
         )
     code = hashlib.sha256(Path(found["file"]).read_bytes()).hexdigest()[:16]
     names = tuple(map(str, getattr(made, "classes", ())))  # as torchvision's datasets have them
-    return spectrum.Items(made, f"{options.data} {code}", size=options.size, class_names=names)
+    return spectrum.Items(
+        made, f"{options.data} {code}", size=options.size, class_names=names, channels=channels
+    )
 
 
 def scenes(count: int, size: int = 224) -> spectrum.Items:

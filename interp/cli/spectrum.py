@@ -87,9 +87,10 @@ def _print(text: str) -> None:
 
 
 def _job(options: argparse.Namespace) -> spectrum.Job:
-    from interp import spectrum
+    from interp import hooks, spectrum
 
-    model, source = network.load(options), sources.source_of(options)
+    model = network.load(options)
+    source = sources.source_of(options, hooks.inputs_of(model).channels)
     return spectrum.Job(
         model,
         streams.layers_of(model, options),

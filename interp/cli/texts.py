@@ -59,7 +59,7 @@ def parse_share(text: str) -> tuple[int, int]:
 
 
 def parse_numbers(option: str, text: str) -> tuple[float, ...]:
-    """Return three numbers between commas, such as those of a normalization.
+    """Return numbers between commas, such as those of a normalization: one for each channel.
 
     >>> parse_numbers("--mean", "0.485,0.456,0.406")
     (0.485, 0.456, 0.406)
@@ -68,9 +68,10 @@ def parse_numbers(option: str, text: str) -> tuple[float, ...]:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
         numbers = ()
-    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+    if not numbers or not all(map(math.isfinite, numbers)):
         raise BadInputError(
-            f"{option} takes three numbers, for red, green and blue in [0, 1], such as 0.485,0.456,0.406; got {text!r}."
+            f"{option} takes a number for each channel, in [0, 1]: three for red, green and blue, such as "
+            f"0.485,0.456,0.406, or another number for a network of other images; got {text!r}."
         )
     return numbers
 

@@ -41,6 +41,7 @@ class Streamed:
             can go on after the data set has changed.
         token: for data sets that ask for one.
         wait: seconds before the first new attempt after a lost connection; doubled each time.
+        channels: 3 for RGB, 1 for gray, as the network takes them.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Streamed:
     revision: str | None = None
     token: str | None = None
     wait: float = 1.0
+    channels: int = 3
 
     @cached_property
     def dataset(self) -> Any:
@@ -79,7 +81,7 @@ class Streamed:
     def fingerprint(self) -> str:
         """Return the hash of names and settings, of the Hub's revision, and of the state of files on this machine."""
         local = [(str(file), state(file), head(file)) for file in self._local()]
-        settings = [self.kind, self.files, self.split, self.size, self.rows, self.commit]
+        settings = [self.kind, self.files, self.split, self.size, self.rows, self.commit, self.channels]
         return digest(["streamed", *settings, local])
 
     def _local(self) -> list[Path]:
@@ -141,7 +143,7 @@ class Streamed:
         def load() -> Tensor:
             if not isinstance(content, bytes):
                 raise BadInputError(f"{name} has no image; its columns are {', '.join(columns)}.")
-            return square(content, self.size)
+            return square(content, self.size, self.channels)
 
         return load
 

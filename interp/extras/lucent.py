@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interp import hooks
-from interp.errors import MissingExtraError
+from interp import hooks, image
+from interp.errors import BadInputError, MissingExtraError
 from interp.featurevis import IMAGE, OUTPUT, Objective
 
 LucentObjective = Callable[[Callable[[str], Tensor]], Tensor]
@@ -78,12 +78,17 @@ def render(
 
     Raises:
         MissingExtraError: torch-lucent is not installed.
+        BadInputError: the network takes other images than RGB.
     """
     try:
         from lucent.optvis import param
         from lucent.optvis.render import render_vis
     except ImportError as error:
         raise MissingExtraError("torch-lucent", "lucent", "Rendering with lucent") from error
+    if hooks.inputs_of(model).channels != image.RGB.channels:
+        raise BadInputError(
+            "lucent renders RGB images only, and this network takes others. Use featurevis.render."
+        )
     network = copy.deepcopy(model).eval().requires_grad_(False)
     with _seeded(seed), torch.enable_grad():
         found = render_vis(

@@ -24,7 +24,7 @@ class WandbSink:
     Args:
         project: where the run belongs.
         units: (layer, channel) of the units that get a grid of images: a row for each band, minimum at the bottom.
-        find_image: gives the image (1, 3, H, W) of an id; without it there are no grids.
+        find_image: gives the image of an id as a picture, (1, 3, H, W) or (1, 1, H, W); without it there are no grids.
         mode: "online", or "offline" to write to the disk and upload later; what WANDB_MODE says by default.
         folder: where the client keeps its files; its own choice by default.
 
@@ -94,7 +94,7 @@ def grid(unit: Unit, find_image: Callable[[int], Tensor], *, side: int = 96, gap
     k = unit.best.shape[1] - 1
     rows = []
     for band in reversed(unit.bands.values()):
-        tiles = [image.center_crop(find_image(id_), side) for id_ in band.ids]
+        tiles = [image.as_rgb(image.center_crop(find_image(id_), side)) for id_ in band.ids]
         tiles += [torch.ones(1, 3, side, side)] * (k - len(tiles))
         rows.append(torch.cat([_framed(tile, gap) for tile in tiles], dim=3))
     return torch.cat(rows, dim=2)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from interp import image
+from interp import hooks, image
 from interp.errors import BadInputError
 from interp.featurevis.compute import Compute
 from interp.featurevis.looking import look
@@ -66,12 +66,14 @@ class Log:
 
     Attributes:
         wanted: the steps, counted from 1, after which the images are kept.
+        channels: how many of a picture's are colors; one more is alpha.
         scores: (N,) at each step.
         slopes: (N,) at each step, the sum of the absolute gradient of the pixels.
         snapshots: {step: images}.
     """
 
     wanted: frozenset[int] = frozenset()
+    channels: int = 3
     scores: list[Tensor] = field(default_factory=list)
     slopes: list[Tensor] = field(default_factory=list)
     snapshots: dict[int, Tensor] = field(default_factory=dict)
@@ -81,14 +83,14 @@ class Log:
         self.slopes.append(gradient.abs().flatten(1).sum(1))
         if len(self.scores) in self.wanted:
             with torch.no_grad():
-                self.snapshots[len(self.scores)] = images()[:, :3].contiguous()
+                self.snapshots[len(self.scores)] = images()[:, : self.channels].contiguous()
 
     def problems(self, names: Sequence[str], pixels: Tensor) -> tuple[str, ...]:
         """Return one text for each image, empty if all is well."""
         slopes, scores = torch.stack(self.slopes), torch.stack(self.scores)
         dead = ~(slopes > 0).any(0)
         broken = ~(slopes.isfinite() & scores.isfinite()).all(0)
-        full = saturation(pixels[:, :3])  # a transparent or opaque pixel is no black or full one
+        full = saturation(pixels[:, : self.channels])  # a transparent or opaque pixel is no black or full one
         marks = zip(names, dead.tolist(), broken.tolist(), full.tolist(), strict=True)
         return tuple(_problem(*mark) for mark in marks)
 
@@ -126,13 +128,25 @@ class Ascent:
         self, start: Parameterization, stages: Sequence[Stage], advance: Callable[[], object]
     ) -> tuple[Parameterization, Log]:
         """Return where the ascent ends, and what was noted on the way."""
-        log, random = Log(self.snapshots), streams(self.seed, "transforms", start.names)
+        log = Log(self.snapshots, self._channels(start))
+        random = streams(self.seed, "transforms", start.names)
         with torch.enable_grad():  # the caller may be inside no_grad
             images = copy.deepcopy(start).to(image.device_of(self.network))
             for stage in stages:
                 images = images if images.size == sides(stage.size) else images.resized(stage.size)
                 self._climb(images, stage.steps, random, log, advance)
         return images, log
+
+    def _channels(self, start: Parameterization) -> int:
+        """Return how many channels the network takes, if the start has as many (those of one's own need not say)."""
+        channels = hooks.inputs_of(self.network).channels
+        if getattr(start, "channels", channels) != channels:
+            raise BadInputError(
+                f"The start has {start.channels} channels, and the network takes {channels}. Start from "
+                f"{type(start).__name__}(size, channels={channels}), or say what the network takes: model.inputs = "
+                "image.Inputs(channels=...)."
+            )
+        return channels
 
     def _climb(
         self, images: Parameterization, steps: int, random: Streams, log: Log, advance: Callable[[], object]

@@ -17,16 +17,20 @@ COLORS = _COLOR_ROOT / _COLOR_ROOT.norm(dim=0).max()
 CONTRAST = 1.8  # a picture at this limit has about as much contrast as a photograph
 
 
-def to_rgb(latent: Tensor, *, decorrelated: bool = True, contrast: float | None = None) -> Tensor:
-    """Turn a latent image (N, 3 or 4, H, W) of any values into colors in (0, 1); a fourth channel becomes alpha.
+def to_rgb(
+    latent: Tensor, *, decorrelated: bool = True, contrast: float | None = None, channels: int = 3
+) -> Tensor:
+    """Turn a latent image (N, C or C + 1, H, W) of any values into colors in (0, 1); one channel more becomes alpha.
 
     Args:
         latent: the coordinates of a pixel's color.
-        decorrelated: whether these are coordinates along the principal colors of photographs, or RGB as such.
+        decorrelated: whether these are coordinates along the principal colors of photographs, or RGB as such. Channels
+            of another number than three are always as such.
         contrast: see `limited`; None leaves the colors as they are.
+        channels: how many the colors have.
     """
-    colors, alpha = latent[:, :3], latent[:, 3:]
-    if decorrelated:
+    colors, alpha = latent[:, :channels], latent[:, channels:]
+    if decorrelated and channels == len(COLORS):
         colors = torch.einsum("rc,nchw->nrhw", COLORS.to(latent), colors)
     if contrast is not None:
         colors = limited(colors, contrast)
@@ -34,14 +38,14 @@ def to_rgb(latent: Tensor, *, decorrelated: bool = True, contrast: float | None 
 
 
 def limited(colors: Tensor, contrast: float) -> Tensor:
-    """Scale each image down, z / sqrt(1 + (r / contrast)^2), where r is its root mean square over pixels and colors.
+    """Scale each image down, z / sqrt(1 + (r / contrast)^2), where r is its root mean square over pixels and channels.
 
     The result stays below `contrast`. An ascent without a limit goes on making the picture harsher, since every
     channel likes a larger input; with it, only a better picture helps. As r grows, the same step turns the picture
     less, so that long runs come to rest.
 
     Args:
-        colors: (N, 3, H, W), before the sigmoid; 0 is gray.
+        colors: (N, C, H, W), before the sigmoid; 0 is gray.
         contrast: the limit. 1.8 gives pictures as much contrast as photographs have.
     """
     mean_square = colors.square().mean(dim=(1, 2, 3), keepdim=True)
@@ -50,7 +54,7 @@ def limited(colors: Tensor, contrast: float) -> Tensor:
 
 def from_rgb(images: Tensor, *, decorrelated: bool = True, margin: float = 0.01) -> Tensor:
     """Undo `to_rgb`; values nearer than `margin` to 0 or 1 are moved there, for they lie at infinity."""
-    latent = image.check(images).clamp(margin, 1 - margin).logit()
-    return (
-        torch.einsum("rc,nchw->nrhw", torch.linalg.inv(COLORS).to(latent), latent) if decorrelated else latent
-    )
+    latent = image.check(images, None).clamp(margin, 1 - margin).logit()
+    if not (decorrelated and latent.shape[1] == len(COLORS)):
+        return latent
+    return torch.einsum("rc,nchw->nrhw", torch.linalg.inv(COLORS).to(latent), latent)

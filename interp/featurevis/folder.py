@@ -161,7 +161,7 @@ def file_stem(name: str) -> str:
 def _write_picture(rendering: Rendering, path: Path) -> str:
     """Write a picture and return the hash of its file."""
     with runs.writing(path), runs.replacing(path) as temporary:
-        image.to_pil(rendering.images).save(temporary, format=path.suffix[1:], lossless=True)
+        image.to_pil(rendering.pictures).save(temporary, format=path.suffix[1:], lossless=True)
         runs.sync(temporary)
         return hashlib.sha256(temporary.read_bytes()).hexdigest()
 

@@ -23,19 +23,21 @@ def look(
     """Return what the layers answer to images, in the autograd graph; the forward pass stops at the last of them.
 
     Args:
-        model: takes images (N, 3, H, W) in [0, 1].
-        pixels: (N, 3, H, W), or (N, 4, H, W) with alpha: then a new random background shows through at every call.
+        model: takes images (N, C, H, W) in [0, 1].
+        pixels: (N, C, H, W), or (N, C + 1, H, W) with alpha: then a new random background shows through at every call.
         layers: names of layers, and IMAGE, OUTPUT, ALPHA, or the output of one class by name.
         transforms: applied to the images before the model; IMAGE and ALPHA are as they are without them.
         random: one generator for each image.
 
     Raises:
-        BadInputError: the model or a transform cannot take images of this size, or the model returns no tensor, or
-            does not know the names of its classes.
+        BadInputError: the images have another number of channels than the model takes, or the model or a transform
+            cannot take images of this size, or the model returns no tensor, or does not know the names of its classes.
         UnknownNameError: there is no such layer or class.
     """
-    images = pixels if pixels.shape[1] == 3 else _on_background(pixels, random)
-    seen = {IMAGE: pixels[:, :3], ALPHA: pixels[:, 3:]}
+    channels = hooks.inputs_of(model).channels
+    _check_channels(pixels, channels)
+    images = pixels if pixels.shape[1] == channels else _on_background(pixels, random)
+    seen = {IMAGE: pixels[:, :channels], ALPHA: pixels[:, channels:]}
     wanted = [layer for layer in layers if layer not in seen and not _is_output(layer)]
     with _explaining("The transforms", pixels):
         shown = compose(transforms)(images, random)
@@ -49,6 +51,15 @@ def look(
     }
 
 
+def _check_channels(pixels: Tensor, channels: int) -> None:
+    if pixels.shape[1] not in (channels, channels + 1):
+        raise BadInputError(
+            f"The network takes images of {channels} channels, or one more for alpha; these have {pixels.shape[1]}. "
+            f"Start from FourierImage(size, channels={channels}), or say what the network takes: "
+            f"model.inputs = image.Inputs(channels={pixels.shape[1]})."
+        )
+
+
 @contextlib.contextmanager
 def _explaining(who: str, images: Tensor) -> Iterator[None]:
     """Say of what kind the images were that something failed on, whatever it raised."""
@@ -60,9 +71,13 @@ def _explaining(who: str, images: Tensor) -> Iterator[None]:
         size = " x ".join(str(side) for side in images.shape[-2:])
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise BadInputError(
-            f"{who} cannot take RGB images of {size} pixels ({reason}). If it is the size: give another `size`, or the "
-            "stages yourself, such as steps=[Stage(224, 96)] for one size only."
+            f"{who} cannot take {_kind(images)} of {size} pixels ({reason}). If it is the size: give another `size`, "
+            "or the stages yourself, such as steps=[Stage(224, 96)] for one size only."
         ) from error
+
+
+def _kind(images: Tensor) -> str:
+    return "RGB images" if images.shape[1] == 3 else f"images of {images.shape[1]} channels"
 
 
 def _is_output(layer: str) -> bool:
@@ -101,10 +116,11 @@ def _named(model: nn.Module, layer: str, output: Tensor) -> Tensor:
 
 
 def _on_background(pixels: Tensor, random: Streams) -> Tensor:
-    """Lay RGBA images on random backgrounds with the spectrum of photographs: what is transparent cannot count."""
+    """Lay images with alpha on random grounds with the spectrum of photographs: what is transparent cannot count."""
     height, width = pixels.shape[-2:]
-    scale = wave_scale((height, width), 1.0)
-    waves = torch.view_as_complex(normal(random, (3, *scale.shape, 2))) * scale
-    background = to_rgb(torch.fft.irfft2(waves, s=(height, width), norm="forward")).to(pixels)
-    alpha = pixels[:, 3:]
-    return alpha * pixels[:, :3] + (1 - alpha) * background
+    colors, alpha = pixels[:, :-1], pixels[:, -1:]
+    channels, scale = colors.shape[1], wave_scale((height, width), 1.0)
+    waves = torch.view_as_complex(normal(random, (channels, *scale.shape, 2))) * scale
+    latent = torch.fft.irfft2(waves, s=(height, width), norm="forward")
+    background = to_rgb(latent, channels=channels).to(pixels)
+    return alpha * colors + (1 - alpha) * background

@@ -12,7 +12,7 @@ def power(images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the power of each wave of the brightness (mean of the colors, its own mean removed), and its frequency.
 
     Args:
-        images: (N, 3, H, W).
+        images: (N, C, H, W).
 
     Returns:
         The power (N, H, W) and the frequency (H, W) in cycles per pixel, 0 to 0.71.

@@ -1,6 +1,6 @@
 """Parameterizations: how an image is stored while it is optimized.
 
-They are modules that, called, give images (N, 3, H, W) in [0, 1].
+They are modules that, called, give images (N, C, H, W) in [0, 1], RGB by default.
 The coordinates decide which step is short and which is long, so they decide what a fixed number of steps finds
 (Feature Visualization, 2017, section on preconditioning).
 """
@@ -43,7 +43,7 @@ class Parameterization(nn.Module):
             )
 
     def forward(self) -> Tensor:
-        """Return the images, (N, 3, H, W), or (N, 4, H, W) with alpha."""
+        """Return the images, (N, C, H, W), or (N, C + 1, H, W) with alpha."""
         raise NotImplementedError
 
     def resized(self, size: Size) -> Self:
@@ -87,6 +87,7 @@ class PixelImage(Parameterization):
         seed, names: the start depends on these only; without names the images are called "0", "1", ...
         noise: standard deviation of the start.
         decorrelated: see `to_rgb`.
+        channels: how many the network takes; 3 are red, green and blue.
     """
 
     def __init__(
@@ -98,20 +99,22 @@ class PixelImage(Parameterization):
         names: Sequence[str] | None = None,
         noise: float = 0.01,
         decorrelated: bool = False,
+        channels: int = 3,
     ) -> None:
         super().__init__(size, count, names)
-        self.decorrelated = decorrelated
-        self.latent = nn.Parameter(noise * normal(streams(seed, "pixels", self.names), (3, *self.size)))
+        self.decorrelated, self.channels = decorrelated, check_channels(channels)
+        shape = (self.channels, *self.size)
+        self.latent = nn.Parameter(noise * normal(streams(seed, "pixels", self.names), shape))
 
     @classmethod
     def of(cls, images: Tensor) -> Self:
-        """Start from images (N, 3, H, W) in [0, 1]."""
-        out = cls(sides_of(images), len(images))
+        """Start from images (N, C, H, W) in [0, 1]."""
+        out = cls(sides_of(images), len(images), channels=images.shape[1])
         out.latent = nn.Parameter(from_rgb(images.float(), decorrelated=False))
         return out
 
     def forward(self) -> Tensor:
-        return to_rgb(self.latent, decorrelated=self.decorrelated)
+        return to_rgb(self.latent, decorrelated=self.decorrelated, channels=self.channels)
 
     def resized(self, size: Size) -> Self:
         out = super().resized(size)
@@ -130,6 +133,7 @@ class CppnImage(Parameterization):
         count: how many images.
         seed, names: the start depends on these only; without names the images are called "0", "1", ...
         width, depth: channels and number of the hidden layers.
+        channels: how many the network takes.
     """
 
     def __init__(
@@ -141,15 +145,17 @@ class CppnImage(Parameterization):
         names: Sequence[str] | None = None,
         width: int = 24,
         depth: int = 8,
+        channels: int = 3,
     ) -> None:
         super().__init__(size, count, names)
+        self.channels = check_channels(channels)
         random = streams(seed, "cppn", self.names)
         inputs = [2] + [2 * width] * (depth - 1)
         self.hidden = nn.ParameterList([normal(random, (width, wide)) / math.sqrt(wide) for wide in inputs])
         zeros = partial(torch.zeros, dtype=torch.float32)
         self.biases = nn.ParameterList([zeros(len(self.names), width, 1) for _ in inputs])
         # A gray start: the first steps then choose the color.
-        self.last = nn.Parameter(zeros(len(self.names), 3, 2 * width))
+        self.last = nn.Parameter(zeros(len(self.names), self.channels, 2 * width))
 
     def forward(self) -> Tensor:
         values = self._positions().expand(len(self.names), -1, -1)
@@ -157,7 +163,7 @@ class CppnImage(Parameterization):
             values = (weight @ values + bias).atan()
             # Both an odd and an even answer; the constants, Lucid's, give them about unit variance.
             values = torch.cat([values / 0.67, values.square() / 0.6], dim=1)
-        return (self.last @ values).reshape(-1, 3, *self.size).sigmoid()
+        return (self.last @ values).reshape(*self.last.shape[:2], *self.size).sigmoid()
 
     def _positions(self) -> Tensor:
         rows, columns = (torch.linspace(-1, 1, side, dtype=torch.float32) for side in self.size)
@@ -165,7 +171,12 @@ class CppnImage(Parameterization):
         return grid.flatten(1) * math.sqrt(3)  # uniform on [-sqrt 3, sqrt 3] has the variance 1
 
 
+def check_channels(channels: int) -> int:
+    """Return a number of channels, if an image can have so many."""
+    return image.Inputs(channels).channels
+
+
 def sides_of(images: Tensor) -> tuple[int, int]:
     """Return (height, width) of images."""
-    height, width = image.check(images).shape[-2:]
+    height, width = image.check(images, None).shape[-2:]
     return height, width

@@ -33,7 +33,7 @@ class Rendering:
     """What a rendering gave.
 
     Attributes:
-        images: (N, 3, H, W) in [0, 1]; with an alpha channel, the colors alone.
+        images: (N, C, H, W) in [0, 1], of as many channels as the network takes; of an alpha channel free.
         score: (N,), the objective on the images as they are, without transforms.
         history: (steps, N), the objective at each step, under transforms.
         name: the objective's name.
@@ -43,6 +43,7 @@ class Rendering:
         snapshots: {step: images after this step}, for the steps that were asked for.
         alpha: (N, 1, H, W) in [0, 1], for parameterizations that have it.
         problems: one text for each image, empty if all is well.
+        inputs: what the network takes, and how it is shown.
     """
 
     images: Tensor
@@ -55,6 +56,12 @@ class Rendering:
     snapshots: Mapping[int, Tensor] = field(default_factory=dict)
     alpha: Tensor | None = None
     problems: tuple[str, ...] = ()
+    inputs: image.Inputs = image.RGB
+
+    @property
+    def pictures(self) -> Tensor:
+        """The images as pictures (N, 3, H, W) in [0, 1], to be drawn and written."""
+        return self.inputs.pictures(self.images)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -73,12 +80,13 @@ class Rendering:
             snapshots={step: images[pick] for step, images in self.snapshots.items()},
             alpha=None if self.alpha is None else self.alpha[pick],
             problems=(self.problems[index],),
+            inputs=self.inputs,
         )
 
 
-def standard_image(size: Size, names: Sequence[str], seed: int = 0) -> FourierImage:
+def standard_image(size: Size, names: Sequence[str], seed: int = 0, channels: int = 3) -> FourierImage:
     """Return the parameterization that `render` takes when none is given: waves, with limited contrast."""
-    return FourierImage(size, seed=seed, names=names, contrast=CONTRAST)
+    return FourierImage(size, seed=seed, names=names, contrast=CONTRAST, channels=channels)
 
 
 def render(
@@ -94,7 +102,7 @@ def render(
     """Return images that make an objective large: gradient ascent with Adam, on a folded, frozen copy of the model.
 
     Args:
-        model: takes images (N, 3, H, W) in [0, 1]; any device, any precision (the copy is float32); left as it was.
+        model: takes images (N, C, H, W) in [0, 1]; any device, any precision (the copy is float32); left as it was.
         objective: what to make large; the sum over the batch is optimized.
         parameterization: where to start, left as it was; without one, `standard_image` with one image, or with as
             many as the objective has `together`.
@@ -118,7 +126,8 @@ def render(
     bar = tqdm(total=_steps(stages), desc=objective.name, disable=not progress, unit="step")
     with bar, torch.inference_mode(False):
         if start is None:
-            start = standard_image(stages[0].size, _names(objective), recipe.seed)
+            channels = hooks.inputs_of(network).channels
+            start = standard_image(stages[0].size, _names(objective), recipe.seed, channels)
         ascent = _ascent(network, objective, recipe, snapshots)
         return _told(_rendering(ascent, start, stages, bar.update))
 
@@ -178,7 +187,8 @@ def _steps(stages: Sequence[Stage]) -> int:
 
 def _batch(ascent: Ascent, stages: Sequence[Stage], advance: Callable[[], object]) -> Rendering:
     with torch.inference_mode(False):
-        images = standard_image(stages[0].size, _names(ascent.objective), ascent.seed)
+        channels = hooks.inputs_of(ascent.network).channels
+        images = standard_image(stages[0].size, _names(ascent.objective), ascent.seed, channels)
         return _rendering(ascent, images, stages, advance)
 
 
@@ -188,9 +198,10 @@ def _rendering(
     images, log = ascent.run(start, stages, advance)
     with torch.no_grad():
         pixels = images()
-    names = _names(ascent.objective, len(pixels))
+    names, inputs = _names(ascent.objective, len(pixels)), hooks.inputs_of(ascent.network)
+    colors, alpha = pixels[:, : inputs.channels], pixels[:, inputs.channels :]
     return Rendering(
-        images=pixels[:, :3].contiguous(),
+        images=colors.contiguous(),
         score=ascent.final_score(pixels, images.names),
         history=torch.stack(log.scores),
         name=ascent.objective.name,
@@ -198,8 +209,9 @@ def _rendering(
         seed=ascent.seed,
         settings=_settings(ascent, start, stages),
         snapshots=log.snapshots,
-        alpha=pixels[:, 3:] if pixels.shape[1] == 4 else None,
+        alpha=alpha if alpha.shape[1] else None,
         problems=log.problems(names, pixels),
+        inputs=inputs,
     )
 
 
@@ -255,7 +267,7 @@ def check_takes(
         BadInputError: it fails; the message says why.
         UnknownNameError: a layer or class does not exist.
     """
-    gray = torch.full((1, 3, *sides(size)), 0.5).to(image.device_of(model), image.dtype_of(model))
+    gray = hooks.gray(model, sides(size))
     with hooks.evaluating(model):
         look(model, gray, layers, transforms, streams(0, "size", ["gray"]))
 

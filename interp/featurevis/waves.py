@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from interp.errors import BadInputError
 from interp.featurevis.colors import from_rgb, to_rgb
-from interp.featurevis.parameterizations import Parameterization, Size, sides_of
+from interp.featurevis.parameterizations import Parameterization, Size, check_channels, sides_of
 from interp.featurevis.streams import normal, streams
 
 DECAY = 1.25  # the exponent of 1/f; 1 is that of photographs (Field, 1987), 1.5 comes out foggy
@@ -34,7 +34,8 @@ class FourierImage(Parameterization):
         noise: standard deviation of the coefficients at the start.
         decorrelated: see `to_rgb`.
         contrast: what the latent colors' root mean square stays below, see `limited`; None leaves it free.
-        alpha: whether to add an alpha channel, (N, 4, H, W).
+        alpha: whether to add an alpha channel, (N, C + 1, H, W).
+        channels: how many the network takes; 3 are red, green and blue.
     """
 
     scale: Tensor
@@ -51,17 +52,19 @@ class FourierImage(Parameterization):
         decorrelated: bool = True,
         contrast: float | None = None,
         alpha: bool = False,
+        channels: int = 3,
     ) -> None:
         super().__init__(size, count, names)
         self.decay, self.decorrelated, self.contrast = decay, decorrelated, contrast
+        self.channels = check_channels(channels)
         self.register_buffer("scale", wave_scale(self.size, decay), persistent=False)
-        shape = (4 if alpha else 3, *self.scale.shape, 2)
+        shape = (self.channels + alpha, *self.scale.shape, 2)
         self.coefficients = nn.Parameter(noise * normal(streams(seed, "waves", self.names), shape))
 
     @classmethod
     def of(cls, images: Tensor, *, decay: float = DECAY) -> Self:
-        """Start from images (N, 3, H, W) in [0, 1]: the way to accentuate a photograph."""
-        out = cls(sides_of(images), len(images), decay=decay)
+        """Start from images (N, C, H, W) in [0, 1]: the way to accentuate a photograph."""
+        out = cls(sides_of(images), len(images), decay=decay, channels=images.shape[1])
         out.scale = out.scale.to(images.device)
         waves = torch.fft.rfft2(from_rgb(images.float()), norm="forward")
         scaled = torch.where(out.scale > 0, waves / out.scale.clamp(min=1e-12), 0)
@@ -69,11 +72,13 @@ class FourierImage(Parameterization):
         return out
 
     def latent(self) -> Tensor:
-        """Return the image before the colors and the sigmoid, (N, 3 or 4, H, W)."""
+        """Return the image before the colors and the sigmoid, (N, C or C + 1, H, W)."""
         return _image_of(torch.view_as_complex(self.coefficients) * self.scale, self.size)
 
     def forward(self) -> Tensor:
-        return to_rgb(self.latent(), decorrelated=self.decorrelated, contrast=self.contrast)
+        return to_rgb(
+            self.latent(), decorrelated=self.decorrelated, contrast=self.contrast, channels=self.channels
+        )
 
     def resized(self, size: Size) -> Self:
         out = super().resized(size)
@@ -124,9 +129,10 @@ class MacoImage(Parameterization):
         size: (height, width), or one number for a square.
         count: how many images.
         seed, names: the start depends on these only; without names the images are called "0", "1", ...
-        magnitude: (3, H, W // 2 + 1) in decorrelated colors, for example from `mean_magnitude(photographs)`; without
+        magnitude: (C, H, W // 2 + 1) in decorrelated colors, for example from `mean_magnitude(photographs)`; without
             it, 1 / frequency for every color, which is what photographs have on average.
         contrast: the standard deviation of the latent image.
+        channels: how many the network takes; colors of another number than three are not decorrelated.
     """
 
     magnitude: Tensor
@@ -140,12 +146,13 @@ class MacoImage(Parameterization):
         names: Sequence[str] | None = None,
         magnitude: Tensor | None = None,
         contrast: float = 1.0,
+        channels: int = 3,
     ) -> None:
         super().__init__(size, count, names)
-        self.contrast = contrast
+        self.contrast, self.channels = contrast, check_channels(channels)
         if magnitude is None:
-            magnitude = wave_scale(self.size, 1.0).expand(3, -1, -1)
-        shape = (3, self.size[0], self.size[1] // 2 + 1)
+            magnitude = wave_scale(self.size, 1.0).expand(self.channels, -1, -1)
+        shape = (self.channels, self.size[0], self.size[1] // 2 + 1)
         if magnitude.shape != shape:
             raise BadInputError(
                 f"The magnitude has the shape {tuple(magnitude.shape)}; this size needs {shape}."
@@ -157,7 +164,8 @@ class MacoImage(Parameterization):
         waves = torch.polar(self.magnitude.expand_as(self.phase), self.phase)
         latent = _image_of(real_columns(waves, self.size), self.size)
         latent = latent - latent.mean(dim=(2, 3), keepdim=True)
-        return to_rgb(self.contrast * latent / latent.std(dim=(1, 2, 3), keepdim=True))
+        latent = self.contrast * latent / latent.std(dim=(1, 2, 3), keepdim=True)
+        return to_rgb(latent, channels=self.channels)
 
     def resized(self, size: Size) -> Self:  # noqa: ARG002
         raise BadInputError("MacoImage has the magnitudes of one size; make one at the size that is wanted.")
@@ -185,6 +193,6 @@ def _own_opposite(column: Tensor) -> Tensor:
 
 
 def mean_magnitude(images: Tensor) -> Tensor:
-    """Return the mean magnitude of the waves of images (N, 3, H, W) in decorrelated colors, (3, H, W // 2 + 1)."""
+    """Return the mean magnitude of the waves of images (N, C, H, W) in decorrelated colors, (C, H, W // 2 + 1)."""
     waves: Tensor = torch.fft.rfft2(from_rgb(images.float()), norm="forward")
     return waves.abs().mean(0)

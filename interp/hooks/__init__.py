@@ -7,6 +7,7 @@ Whatever is switched on here is switched off again, also after an exception. Wha
 from interp.hooks.asking import Survey, layout, layouts, survey
 from interp.hooks.bending import gradient_rule
 from interp.hooks.holding import Layout
+from interp.hooks.inputs import check_channels, check_images, gray, inputs_of
 from interp.hooks.names import (
     check_layers_can_be_heard,
     evaluating,
@@ -22,6 +23,8 @@ __all__ = [
     "Layout",
     "Survey",
     "activations",
+    "check_channels",
+    "check_images",
     "check_layers_can_be_heard",
     "device_of",
     "dtype_of",
@@ -29,6 +32,8 @@ __all__ = [
     "find_layer",
     "full_name",
     "gradient_rule",
+    "gray",
+    "inputs_of",
     "layer_names",
     "layout",
     "layouts",

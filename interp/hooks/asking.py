@@ -113,7 +113,7 @@ def _ask(model: nn.Module, wanted: set[nn.Module], images: Tensor) -> dict[nn.Mo
         for layer in model.modules():
             if layer is not model:
                 stack.callback(layer.register_forward_hook(hear).remove)
-        with _asking(model, images), contextlib.suppress(Stop):
+        with asking(model, images), contextlib.suppress(Stop):
             model(questions(images))
     return found
 
@@ -124,7 +124,7 @@ def asking_now() -> bool:
 
 
 @contextlib.contextmanager
-def _asking(model: nn.Module, images: Tensor) -> Iterator[None]:
+def asking(model: nn.Module, images: Tensor) -> Iterator[None]:
     """Run a model without any trace, and without any error: what it says until it fails is enough."""
     devices = [images.device] if images.device.type == "cuda" else []
     _ASKING.now = True
@@ -188,7 +188,7 @@ def survey(model: nn.Module, images: Tensor) -> list[Survey]:
         for name in names:
             hook = functools.partial(hear, name)
             stack.callback(find_layer(model, name).register_forward_hook(hook).remove)
-        with _asking(model, images):
+        with asking(model, images):
             model(images)
     told = layouts(model, [name for name in names if len(shapes.get(name) or ()) in (3, 4)], images)
     return [

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interp import image
 from interp.errors import BadInputError
 from interp.hooks.asking import Stop, asking_now, known_layouts
 from interp.hooks.holding import FIRST, Layout, by_shape
+from interp.hooks.inputs import check_images
 from interp.hooks.names import check_layers_can_be_heard, evaluating, find_layer, list_of_names, ready
 
 
@@ -89,7 +89,7 @@ def activations(model: nn.Module, images: Tensor, layer: str) -> Tensor:
 
     Args:
         model: any network.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1], such as the model takes.
         layer: a name as `layer_names` lists them.
 
     Returns:
@@ -99,7 +99,7 @@ def activations(model: nn.Module, images: Tensor, layer: str) -> Tensor:
         UnknownNameError: the layer does not exist.
         BadInputError: the images do not follow the convention, or as for `run`.
     """
-    return run(model, image.check(images), [layer])[layer]
+    return run(model, check_images(model, images), [layer])[layer]
 
 
 @dataclass

@@ -72,12 +72,15 @@ def _wanted(path: Path) -> bool:
     return lost and not path.suffix
 
 
-def load_batch(sources: str | os.PathLike[str] | Iterable[Source], size: int = 224) -> Tensor:
-    """Read images as one batch (N, 3, size, size) in [0, 1]: the shorter side is resized, the middle is cut out.
+def load_batch(
+    sources: str | os.PathLike[str] | Iterable[Source], size: int = 224, channels: int = 3
+) -> Tensor:
+    """Read images as one batch (N, channels, size, size) in [0, 1]: the shorter side is resized, the middle cut out.
 
     Args:
         sources: a folder, all of whose images are read in the order of `list_folder`; or what `load` takes, one by one.
         size: the side of the squares.
+        channels: 3 for RGB, 1 for gray.
 
     Raises:
         BadInputError: there is no image.
@@ -85,7 +88,7 @@ def load_batch(sources: str | os.PathLike[str] | Iterable[Source], size: int = 2
     """
     if isinstance(sources, str | os.PathLike):
         sources = [Path(sources) / name for name in list_folder(sources)]
-    pictures = [center_crop(load(source), size).clamp(0, 1) for source in sources]
+    pictures = [center_crop(load(source, channels=channels), size).clamp(0, 1) for source in sources]
     if not pictures:
         raise BadInputError("There is no image to read. Name a folder, or some files.")
     return torch.cat(pictures)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.errors import BadInputError
+from interp.image.inputs import Inputs, Show
 from interp.image.tensors import check_type
 
 
@@ -21,10 +22,10 @@ class Normalize(nn.Module):
     are refused, they would be taken for values in [0, 1].
 
     Args:
-        mean, std: three numbers each, for images in [0, 1], so that none is above 1.
+        mean, std: a number for each channel, for images in [0, 1], so that none is above 1.
 
     Raises:
-        BadInputError: a number cannot be that of images in [0, 1].
+        BadInputError: a number cannot be that of images in [0, 1], or the two are not as many.
     """
 
     mean: Tensor
@@ -33,13 +34,22 @@ class Normalize(nn.Module):
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         # Not persistent: the numbers belong to the code, and state dicts keep the entries that others expect.
-        self.register_buffer("mean", _three("mean", mean), persistent=False)
-        self.register_buffer("std", _three("std", std), persistent=False)
+        self.register_buffer("mean", _numbers("mean", mean), persistent=False)
+        self.register_buffer("std", _numbers("std", std), persistent=False)
+        if self.mean.shape != self.std.shape:
+            raise BadInputError(
+                f"mean and std need a number for each channel; got {len(mean)} and {len(std)} of them."
+            )
         if self.std.min() <= 0:
             raise BadInputError(f"Every std has to be positive; got {std}.")
 
     def forward(self, images: Tensor) -> Tensor:
-        check_type(images)
+        channels = self.mean.shape[1]
+        check_type(images, channels)
+        if images.ndim == 4 and images.shape[1] != channels:  # one number would be taken for every channel
+            raise BadInputError(
+                f"The network normalizes images of {channels} channels; these have the shape {tuple(images.shape)}."
+            )
         return (images.to(self.mean) - self.mean) / self.std
 
     def inverse(self, values: Tensor) -> Tensor:
@@ -47,18 +57,15 @@ class Normalize(nn.Module):
         return values * self.std + self.mean
 
 
-def _three(name: str, values: Sequence[float]) -> Tensor:
+def _numbers(name: str, values: Sequence[float]) -> Tensor:
     numbers = [float(value) for value in values]
-    if len(numbers) != 3 or not np.isfinite(numbers).all():
-        raise BadInputError(
-            f"{name} needs three numbers, one for each of red, green and blue; got {values}. A network that takes "
-            "another number of channels needs a layer in front that makes them of the three, such as their mean."
-        )
+    if not numbers or not np.isfinite(numbers).all():
+        raise BadInputError(f"{name} needs a number for each channel: three for RGB; got {values}.")
     if min(numbers) < 0 or max(numbers) > 1:
         raise BadInputError(
             f"Images are in [0, 1] here, so {name} has to be too; got {values}. Divide numbers for 0 to 255 by 255."
         )
-    return torch.tensor(numbers, dtype=torch.float32).view(1, 3, 1, 1)
+    return torch.tensor(numbers, dtype=torch.float32).view(1, -1, 1, 1)
 
 
 class Normalized(nn.Module):
@@ -70,8 +77,9 @@ class Normalized(nn.Module):
 
     Args:
         model: a network that takes (images - mean) / std.
-        mean, std: three numbers each, for images in [0, 1].
+        mean, std: a number for each channel, for images in [0, 1].
         class_names: the names of the outputs, in order; none means those of the network, if it has any.
+        show: how its images are shown, see `Inputs`; none means what the network's own `inputs` say, if it has any.
 
     Raises:
         BadInputError: mean or std cannot be those of images in [0, 1], the network normalizes its images already, or
@@ -84,11 +92,13 @@ class Normalized(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         class_names: Sequence[str] | None = None,
+        show: Show | None = None,
     ) -> None:
         super().__init__()
         _check_network(model)
         self.normalize = Normalize(mean, std).train(model.training)
         self.model = model
+        self.inputs = Inputs(len(mean), show or _own_show(model, len(mean)))
         self.training = model.training
         self.class_names = _texts(getattr(model, "class_names", None) if class_names is None else class_names)
         self.normalize.to(device=device_of(model), dtype=dtype_of(model))
@@ -128,6 +138,22 @@ def dtype_of(model: nn.Module) -> torch.dtype:
         if weight.is_floating_point():
             count[weight.dtype] += weight.numel()
     return count.most_common(1)[0][0] if count else torch.float32
+
+
+def _own_show(model: nn.Module, channels: int) -> Show | None:
+    """Return how a network itself shows its images.
+
+    Raises:
+        BadInputError: it says that these have another number of channels.
+    """
+    own = getattr(model, "inputs", None)
+    if not isinstance(own, Inputs):
+        return None
+    if own.channels != channels:
+        raise BadInputError(
+            f"The network takes {own.channels} channels, as its `inputs` say, and the mean has {channels} numbers."
+        )
+    return own.show
 
 
 def _check_network(model: object) -> None:

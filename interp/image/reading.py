@@ -24,8 +24,8 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 Source = str | os.PathLike[str] | IO[bytes] | PILImage.Image
 
 
-def load(source: Source, size: Size | None = None) -> Tensor:
-    """Read one image as a tensor (1, 3, H, W) in [0, 1].
+def load(source: Source, size: Size | None = None, channels: int = 3) -> Tensor:
+    """Read one image as a tensor (1, channels, H, W) in [0, 1].
 
     Orientation in EXIF is applied, palettes and gray are made RGB, 16 bits are scaled, and transparency is laid on
     white. An animation gives its first frame.
@@ -33,26 +33,40 @@ def load(source: Source, size: Size | None = None) -> Tensor:
     Args:
         source: a path, an open binary file, or a Pillow image.
         size: (height, width) to resize to, or one number for the shorter side; None leaves the image as it is.
+        channels: 3 for RGB, or 1 for gray, as Pillow makes it of colors.
 
     Raises:
         MissingFileError: there is no such file.
         UnreadableError: the system does not give the file: its disk is away, or a right is missing.
         DamagedFileError: the file is no image, or it is cut short.
-        BadInputError: the image has more than 89 million pixels or NaN, or the source is of another kind.
+        BadInputError: the image has more than 89 million pixels or NaN, or the source is of another kind, or other
+            channels are asked for.
     """
-    tensor = _read(source)
+    tensor = _read(source, channels)
     return tensor if size is None else resize(tensor, target_size(tensor, size)).clamp(0, 1)
 
 
-def from_pil(picture: PILImage.Image) -> Tensor:
-    """Turn a Pillow image of any mode into a tensor (1, 3, H, W) in [0, 1]."""
+def from_pil(picture: PILImage.Image, channels: int = 3) -> Tensor:
+    """Turn a Pillow image of any mode into a tensor in [0, 1]: (1, 3, H, W), or (1, 1, H, W) in gray.
+
+    Raises:
+        BadInputError: another number of channels is asked for.
+    """
+    if channels not in (1, 3):
+        raise BadInputError(
+            f"A picture gives three channels, or one in gray; {channels} are wanted. Pass them as tensors "
+            f"({channels}, H, W) in [0, 1], such as spectrum.Items holds."
+        )
     deep = picture.mode.startswith(("I", "F"))
     top = _deep_top(picture) if deep else 255.0
     picture = _upright(picture)
-    return _from_deep_gray(picture, top) if deep else from_numpy(np.asarray(_rgb_on_white(picture)))
+    if deep:
+        return _from_deep_gray(picture, top, channels)
+    colors = _rgb_on_white(picture)  # of gray, Pillow makes the same gray again
+    return from_numpy(np.asarray(colors if channels == 3 else colors.convert("L")), channels)
 
 
-def _read(source: Source) -> Tensor:
+def _read(source: Source, channels: int) -> Tensor:
     name = _name(source)
     if isinstance(source, str | os.PathLike):
         source = io.BytesIO(_content(source, name))
@@ -60,7 +74,7 @@ def _read(source: Source) -> Tensor:
         with _open(source) as picture:
             _check_pixels(picture)
             picture.load()
-            return from_pil(picture)
+            return from_pil(picture, channels)
     except BadInputError as error:
         raise BadInputError(f"{name}: {error}") from error
     except (PILImage.DecompressionBombError, PILImage.DecompressionBombWarning) as error:
@@ -154,10 +168,10 @@ def _rgb_on_white(picture: PILImage.Image) -> PILImage.Image:
     return PILImage.alpha_composite(white, layer).convert("RGB")
 
 
-def _from_deep_gray(picture: PILImage.Image, top: float) -> Tensor:
+def _from_deep_gray(picture: PILImage.Image, top: float, channels: int) -> Tensor:
     """Scale 16-bit or floating-point gray to [0, 1]; Pillow's own conversion would clip it to white."""
     values = np.asarray(picture).astype(np.float32) / np.float32(top)
-    return torch.from_numpy(values).expand(1, 3, *values.shape).contiguous()
+    return torch.from_numpy(values).expand(1, channels, *values.shape).contiguous()
 
 
 def _deep_top(picture: PILImage.Image) -> float:

@@ -17,7 +17,7 @@ QUALITY = 92  # of the formats that lose something
 
 
 def to_pil(images: Tensor) -> PILImage.Image:
-    """Return the first image of a batch (N, 3, H, W) as a Pillow image."""
+    """Return the first image of a batch (N, 3, H, W) as a Pillow image; (N, 1, H, W) is gray."""
     return PILImage.fromarray(to_numpy(images)[0])
 
 
@@ -27,7 +27,7 @@ def save(images: Tensor, path: str | os.PathLike[str]) -> Path:
     The file appears whole or not at all.
 
     Raises:
-        BadInputError: the suffix names no format, or the images are not (N, 3, H, W).
+        BadInputError: the suffix names no format, or the images are not (N, 3, H, W) or (N, 1, H, W).
         MissingFileError: there is no such folder.
     """
     path, picture = Path(path), to_pil(images)

@@ -92,19 +92,18 @@ def expanded_weights(model: nn.Module, lower: str, upper: str, size: int) -> Ten
         size: the side of the images.
     """
     network = linear(model, [lower, upper])
-    device = hooks.device_of(network)
-    gray = torch.full((1, 3, size, size), 0.5, device=device, requires_grad=True)
-    with hooks.evaluating(network):
-        found = hooks.run(
-            network, gray, [lower, upper]
-        )  # no farther: what comes behind may be for another size
+    gray = hooks.gray(network, (size, size)).requires_grad_()
+    with hooks.evaluating(
+        network
+    ):  # no farther than the upper one: what comes behind may be for another size
+        found = hooks.run(network, gray, [lower, upper])
     top = found[upper][0]
     middle = top[:, top.shape[1] // 2, top.shape[2] // 2] if top.ndim == 3 else top
     rows = [
         torch.autograd.grad(value, found[lower], retain_graph=True, allow_unused=True)[0] for value in middle
     ]
     channels = found[lower].shape[1]
-    zero = torch.zeros(channels, device=device)
+    zero = torch.zeros(channels, device=gray.device)
     return torch.stack(
         [zero if row is None else row[0].reshape(channels, -1).sum(dim=1) for row in rows]
     ).cpu()

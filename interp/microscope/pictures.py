@@ -110,7 +110,7 @@ def _one(look: _Look, entry: Entry, units: Sequence[Key], target: Path, side: in
     picture = persistent(entry.load, entry.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     with runs.replacing(target) as temporary:
-        small = image.to_pil(image.center_crop(picture, side))
+        small = image.to_pil(look.inputs.pictures(image.center_crop(picture, side)))
         small.save(temporary, format="WEBP", quality=QUALITY, method=6)
     windows = [[*key, place] for key, place in look.windows(picture, units)]
     return {"label": entry.label or Path(entry.name).stem, "windows": windows}
@@ -121,7 +121,7 @@ class _Look:
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
         self.model, self.layers = folding.fold(model, keep=layers), layers
-        self.device = hooks.device_of(model)
+        self.device, self.inputs = hooks.device_of(model), hooks.inputs_of(model)
         self.fields: dict[tuple[int, int], dict[str, Field]] = {}
 
     def windows(self, picture: Tensor, units: Sequence[Key]) -> Iterator[tuple[Key, Window]]:
@@ -142,7 +142,7 @@ class _Look:
     def fields_at(self, size: tuple[int, int]) -> dict[str, Field]:
         """Return the receptive fields of the layers that have positions, for images of a size."""
         if size not in self.fields:
-            maps = self._maps(torch.full((1, 3, *size), 0.5), self.layers)
+            maps = self._maps(hooks.gray(self.model, size), self.layers)
             self.fields[size] = {
                 name: receptive_field(self.model, name, size) for name, each in maps.items() if each.ndim == 4
             }

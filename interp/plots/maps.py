@@ -26,7 +26,7 @@ def explained(
     """Show each photograph followed by its maps: red and blue where a map has both signs, viridis where it has not.
 
     Args:
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, 3, H, W) in [0, 1], or (N, 1, H, W) in gray.
         maps: name to heat (N, h, w); each map is scaled for itself.
         over: lay the maps over the photograph instead of showing it first; what is below 0 is then drawn as 0.
         columns: how many tiles in a row; all that belong to one photograph if None.

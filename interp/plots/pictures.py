@@ -28,8 +28,9 @@ def image_row(
     """Show images side by side, as large as the column allows.
 
     Args:
-        images: (N, 3, H, W) or (3, H, W) in [0, 1], or a sequence of these, which may differ in size. Images with a
-            side below 64 pixels are shown as squares, larger ones smoothly.
+        images: (N, 3, H, W) or (3, H, W) in [0, 1], or with one channel, in gray; or a sequence of these, which may
+            differ in size. Images with a side below 64 pixels are shown as squares, larger ones smoothly. Those of a
+            network for other channels are shown by `hooks.inputs_of(model).pictures(images)`.
         titles: one for each image.
         height: the largest height in CSS pixels.
         width: the width to fill, in CSS pixels.
@@ -143,7 +144,8 @@ def pictures(images: Images) -> list[Picture]:
 def _batch(images: Tensor) -> Tensor:
     """Return (N, 3, H, W); a batch that is on its way to becoming an image may overshoot [0, 1] by a rounding."""
     images = images[None] if isinstance(images, Tensor) and images.ndim == 3 else images
-    return image.check(images).detach().float().clamp(0, 1)
+    image.check_type(images)
+    return image.check(image.as_rgb(images)).detach().float().clamp(0, 1)
 
 
 def heats(heat: Images, *, signed: bool, shared: bool = False, percentile: float = 100.0) -> list[Heat]:

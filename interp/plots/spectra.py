@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from interp import image
 from interp.errors import BadInputError
 from interp.plots import tiles
 from interp.plots.figure import GAP, INK, LINE, PAGE_WIDTH, Figure, text_width
@@ -54,8 +55,9 @@ def spectrum_page(
 
     Args:
         unit: such as `spectrum["blocks.3.2", 7]`.
-        find_image: gives the image (1, 3, H, W) for an id, or the patch of it.
-        negative, positive: optimized pictures (N, 3, H, W), for the unit turned down and turned up; up to nine each.
+        find_image: gives the picture (1, 3, H, W), or (1, 1, H, W) in gray, for an id, or the patch of it.
+        negative, positive: optimized pictures, such as `Rendering.pictures`, for the unit turned down and turned up; up
+            to nine each.
         label: gives the name to write for an id.
         phone: lay the columns out two abreast for a narrow screen.
         width: size in CSS pixels; 984, or 360 for a phone.
@@ -175,7 +177,7 @@ def _draw_column(figure: Figure, column: _Column, left: float, top: float, side:
     tile = (side - BETWEEN * (per_row - 1)) / per_row
     for place, picture in enumerate(column.pictures):
         row, index = divmod(place, per_row)
-        values = picture[0].detach().cpu().float().clamp(0, 1).permute(1, 2, 0).numpy()
+        values = image.as_rgb(picture)[0].detach().cpu().float().clamp(0, 1).permute(1, 2, 0).numpy()
         corner = left + index * (tile + BETWEEN), top + row * (tile + BETWEEN)
         tiles.draw(figure, tiles.Picture(_squared(values)), *corner, tile, tile)
     for line, (score, name) in enumerate(column.notes):

@@ -30,7 +30,7 @@ class Entry:
         name: what a person would look for: a file name, or the place in a shard. What no text can hold, such as a byte
             of a file name in another encoding, is a question mark.
         label: the name of its class, or an empty string.
-        load: decodes it, to (1, 3, H, W) in [0, 1].
+        load: decodes it, to (1, C, H, W) in [0, 1].
     """
 
     id: int
@@ -49,7 +49,7 @@ class Batch:
 
     Attributes:
         ids: (N,) int64.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1], such as the network takes.
         labels: N names of classes, empty where there is none.
         broken: the images that should have been here and could not be decoded.
     """
@@ -153,7 +153,7 @@ def _decoded(entries: Iterable[Entry], workers: int) -> Iterator[tuple[Entry, Te
 
 
 def decoded(entry: Entry) -> Tensor | Broken:
-    """Return the image of an entry, (1, 3, H, W), or what is wrong with it.
+    """Return the image of an entry, (1, C, H, W), or what is wrong with it.
 
     Raises:
         LostSourceError: it cannot be read, also after several attempts.

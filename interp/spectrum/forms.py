@@ -19,25 +19,30 @@ IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp")  # what a column of imag
 LABELS = ("label", "labels", "cls", "class")
 
 
-def square(picture: object, size: int | None) -> Tensor:
-    """Return (1, 3, size, size) from the middle of a picture in any form that `Items` takes; None keeps its own size.
+def square(picture: object, size: int | None, channels: int = 3) -> Tensor:
+    """Return (1, C, size, size) from the middle of a picture in any form that `Items` takes; None keeps its own size.
 
-    The values are checked before they are resized: what is not in [0, 1] is refused, never clipped.
+    The values are checked before they are resized: what is not in [0, 1] is refused, never clipped. Where one channel
+    is wanted, RGB is made gray.
     """
-    tensor = image.check(_tensor(picture))
+    tensor = _tensor(picture, channels)
+    if channels == 1 and tensor.ndim == 4 and tensor.shape[1] == 3:
+        tensor = image.to_gray(image.check(tensor)).clamp(0, 1)
+    image.check(tensor, channels)
     if len(tensor) != 1:
         raise BadInputError(f"An item holds one image; this one has the shape {tuple(tensor.shape)}.")
     return tensor if size is None else image.center_crop(tensor, size).clamp(0, 1)
 
 
-def _tensor(picture: Any) -> Tensor:
+def _tensor(picture: Any, channels: int) -> Tensor:
     if isinstance(picture, Tensor):
         return picture[None] if picture.ndim == 3 else picture
     if isinstance(picture, np.ndarray):
-        return image.from_numpy(picture)
+        colors = channels == 1 and picture.ndim > 2 and picture.shape[-1] == 3
+        return image.from_numpy(picture, 3 if colors else channels)
     if isinstance(picture, Mapping):  # as Hugging Face gives an image that is not decoded
         picture = picture.get("bytes") or picture.get("path")
-    return image.load(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+    return image.load(io.BytesIO(picture) if isinstance(picture, bytes) else picture, channels=channels)
 
 
 def parts(item: Any, place: str) -> tuple[Any, Any, str]:

@@ -40,7 +40,7 @@ class Patch:
 
     Attributes:
         id: of the image.
-        image: (1, 3, S, S), a square window, whole.
+        image: (1, C, S, S), a square window, whole.
         top, left: where the window begins in the image, in pixels.
         position: (row, column) of the strongest position in the layer.
         value: the activation there.
@@ -64,7 +64,7 @@ def receptive_field(model: nn.Module, layer: str, size: int | tuple[int, int]) -
     needs no formula for any layer, whatever its padding.
 
     Args:
-        model: any network for images (N, 3, H, W).
+        model: any network for images (N, C, H, W).
         layer: a layer that returns (N, C, H', W').
         size: (height, width) of the images, or the side of a square.
 
@@ -72,8 +72,7 @@ def receptive_field(model: nn.Module, layer: str, size: int | tuple[int, int]) -
         BadInputError: the layer has no positions, or what comes out does not depend on the input alone.
     """
     height, width = (size, size) if not isinstance(size, tuple | list) else size
-    device = hooks.device_of(model)
-    look = _Look(model, layer, torch.full((1, 3, height, width), 0.5, device=device))
+    look = _Look(model, layer, hooks.gray(model, (height, width)))
     rows, columns = look.grid
     down = _axis(look, (Edge.TOP, Edge.BOTTOM), rows, height)
     across = _axis(look, (Edge.LEFT, Edge.RIGHT), columns, width)
@@ -243,7 +242,7 @@ def patches(
 
 
 def cut(picture: Tensor, maps: Tensor, field: Field, *, id: int = 0, weakest: bool = False) -> Patch:
-    """Return the patch of one image (1, 3, H, W) from its activations (H', W') and the receptive field."""
+    """Return the patch of one image (1, C, H, W) from its activations (H', W') and the receptive field."""
     place = int(maps.argmin() if weakest else maps.argmax())
     row, column = divmod(place, maps.shape[1])
     top, left, side = window(field, (row, column), (picture.shape[2], picture.shape[3]))
@@ -261,7 +260,7 @@ def masks(maps: Tensor, quantile: float, size: tuple[int, int]) -> Tensor:
 
 
 def fetched(source: Source, ids: Iterable[int]) -> Mapping[int, Tensor]:
-    """Return {id: image (1, 3, H, W)} of some images of a source; the others are not read.
+    """Return {id: image (1, C, H, W)} of some images of a source; the others are not read.
 
     Raises:
         LostSourceError: an image cannot be read, also after several attempts.

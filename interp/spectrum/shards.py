@@ -24,7 +24,7 @@ from interp.spectrum.entries import Source, batches
 from interp.spectrum.logs import Sink, logged
 from interp.spectrum.measure import STANDARD, Measure
 from interp.spectrum.state import Spectrum, check_positive, merge
-from interp.spectrum.tracking import Tally, enough, named, scorer
+from interp.spectrum.tracking import Tally, check_channels, enough, named, scorer
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Job:
     """Everything that decides a result: what is the same here is the same there, bit for bit.
 
     Attributes:
-        model: any network for images (N, 3, H, W) in [0, 1]; has to be picklable to run in other processes.
+        model: any network for images (N, C, H, W) in [0, 1]; has to be picklable to run in other processes.
         layers: the layers whose channels are tracked.
         source: the images.
         measure: what is kept of each channel.
@@ -56,6 +56,8 @@ class Job:
             check_positive(name, getattr(self, name))
         object.__setattr__(self, "layers", tuple(named(self.model, self.layers)))
         object.__setattr__(self, "device", self.device or str(hooks.device_of(self.model)))
+        # A source of one's own need not say it; its first batch does.
+        check_channels(self.model, getattr(self.source, "channels", None))
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -29,8 +29,9 @@ class Items:
     """Any dataset with a length and an index: scenes, torchvision's and Hugging Face's datasets, a list.
 
     An item is a picture; a tuple or list [picture, label]; a mapping with a column such as "image" or "img"; or an
-    object with `image` and `label`. A picture is a tensor (3, H, W) in [0, 1], a Pillow image, an array (H, W, 3) of
-    bytes, a path, or the bytes of an image file. A label is a name, a number, or None; a negative number is none.
+    object with `image` and `label`. A picture is a tensor (C, H, W) in [0, 1], a Pillow image, an array (H, W, C) of
+    bytes, a path, or the bytes of an image file; the files give C = 3, or 1 in gray. A label is a name, a number, or
+    None; a negative number is none.
 
     Attributes:
         dataset: what holds the items; the index is the id. It has to give the same picture each time.
@@ -38,6 +39,7 @@ class Items:
         size: the side of the square that is cut from the middle; None leaves the images as they are.
         class_names: names for labels that are numbers.
         shard_size: how many images a shard holds.
+        channels: how many an image has, as the network takes them: 3 for RGB; 1 for gray, which RGB is made into.
     """
 
     dataset: Any
@@ -45,6 +47,7 @@ class Items:
     size: int | None = None
     class_names: Sequence[str] = ()
     shard_size: int = 1000
+    channels: int = 3
 
     def __post_init__(self) -> None:
         _check_sizes(self)
@@ -88,7 +91,7 @@ class Items:
             return Entry(index, place, "", _raiser(error))
         picture, label, name = parts(item, place)
         text = label_text(label, self.class_names, place)
-        return Entry(index, name or place, text, lambda: square(picture, self.size))
+        return Entry(index, name or place, text, lambda: square(picture, self.size, self.channels))
 
 
 def folder_name(name: str) -> str:
@@ -108,24 +111,31 @@ class Folder:
         size: the side of the square that is cut from the middle.
         label: gives the label for a file's name relative to the folder; its folder by default.
         shard_size: how many images a shard holds.
+        channels: 3 for RGB, 1 for gray, as the network takes them.
         names: the names of the files, relative to the folder, in the order of their ids.
         states: (bytes, time of the last change) of each file; None for a link that leads nowhere.
 
     Raises:
         MissingFileError: there is no such folder.
         UnreadableError: a folder in it cannot be read.
-        BadInputError: there is no image in it.
+        BadInputError: there is no image in it, or other channels are asked for.
     """
 
     path: str | os.PathLike[str]
     size: int = 224
     label: Callable[[str], str] = folder_name
     shard_size: int = 1000
+    channels: int = 3
     names: tuple[str, ...] = field(init=False, repr=False)
     states: tuple[State | None, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_sizes(self)
+        if self.channels not in (1, 3):
+            raise BadInputError(
+                f"An image file gives three channels, or one in gray; {self.channels} are wanted. Put them into Items, "
+                f"as tensors ({self.channels}, H, W) in [0, 1] or arrays of bytes (H, W, {self.channels})."
+            )
         path = Path(self.path).absolute()
         names = tuple(image.list_folder(path))
         states = tuple(state(path / name) for name in names)
@@ -138,7 +148,7 @@ class Folder:
         files = [
             (name, known, head(self._file(name))) for name, known in zip(self.names, self.states, strict=True)
         ]
-        return digest(["folder", files, self.size, self.shard_size])
+        return digest(["folder", files, self.size, self.shard_size, self.channels])
 
     @property
     def shards(self) -> int:
@@ -160,7 +170,7 @@ class Folder:
         def load() -> Tensor:
             if known is None:
                 raise BadInputError(f"{str(file)!r} is a link that leads nowhere. Mend it or take it away.")
-            found = square(file, self.size)
+            found = square(file, self.size, self.channels)
             if state(file) != known:
                 raise LostSourceError(
                     f"{str(file)!r} was changed after its folder was listed. Start again with a new Folder, and leave "
@@ -201,7 +211,7 @@ def head(file: Path) -> bytes:
 
 
 def _look(entry: Entry) -> object:
-    """Return the shape of an image and the colors of its quarters in percent, or what is wrong with it.
+    """Return the shape of an image and the channels of its quarters in percent, or what is wrong with it.
 
     No more than that, so that another machine, whose resizing rounds differently, sees the same.
     """
@@ -220,8 +230,9 @@ def _raiser(error: Exception) -> Callable[[], Tensor]:
 
 
 def _check_sizes(source: Items | Folder) -> None:
-    """Make the sizes plain numbers, so that numpy's integers count as the same, and refuse those below 1."""
-    object.__setattr__(source, "shard_size", check_positive("shard_size", source.shard_size))
+    """Make the numbers plain ones, so that numpy's integers count as the same, and refuse those below 1."""
+    for name in ("shard_size", "channels"):
+        object.__setattr__(source, name, check_positive(name, getattr(source, name)))
     if source.size is not None:
         object.__setattr__(source, "size", check_positive("size", source.size))
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import folding, hooks, image
+from interp import folding, hooks
 from interp.errors import BadInputError, InterpError, UnknownNameError
 from interp.spectrum.entries import Batch
 from interp.spectrum.measure import POOLS, STANDARD, Changes, Measure, pooled
@@ -72,7 +72,7 @@ def tracking(
     has both signs; the maximum seldom has.
 
     Args:
-        model: any network for images (N, 3, H, W) in [0, 1]; it stays as it is.
+        model: any network for images (N, C, H, W) in [0, 1]; it stays as it is.
         layers: names of layers that return (N, C, H, W) or (N, C); all are taken from one forward pass, which ends at
             the last of them.
         batches: what to look at.
@@ -159,7 +159,7 @@ class Tally:
 def scorer(
     model: nn.Module, layers: Sequence[str], *, pool: str = "mean", fold: bool = True
 ) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Return a function from images (N, 3, H, W) to {layer: (N, C) float32 scores on the CPU}.
+    """Return a function from images (N, C, H, W) to {layer: (N, C) float32 scores on the CPU}.
 
     Args:
         model: any network; it stays as it is.
@@ -177,11 +177,36 @@ def scorer(
 
     @torch.no_grad()
     def score(images: Tensor) -> dict[str, Tensor]:
-        images = image.check(images).to(device=device, memory_format=layout)
+        images = check(model, images).to(device=device, memory_format=layout)
         found = hooks.run(runner, images, layers, then=lambda output: pooled(output, pool))
         return {layer: scores.to("cpu", torch.float32) for layer, scores in found.items()}
 
     return score
+
+
+def check(model: nn.Module, images: Tensor) -> Tensor:
+    """Return images of a batch unchanged, if they are such as the network takes.
+
+    Raises:
+        BadInputError: they are not; the message says how to mend it.
+    """
+    if isinstance(images, Tensor) and images.ndim == 4 and images.shape[1]:
+        check_channels(model, images.shape[1])
+    return hooks.check_images(model, images)
+
+
+def check_channels(model: nn.Module, given: int | None) -> None:
+    """Refuse a source that gives images of another number of channels than the network takes; None is not known.
+
+    Raises:
+        BadInputError: it does.
+    """
+    wanted = hooks.inputs_of(model).channels
+    if given not in (wanted, None):
+        raise BadInputError(
+            f"This network takes images of {wanted} channels, and the source gives {given}. Give the source "
+            f"channels={wanted}, or say what the network takes: model.inputs = image.Inputs(channels=...)."
+        )
 
 
 def named(model: nn.Module, layers: Sequence[str]) -> list[str]:
@@ -209,7 +234,7 @@ def check_size(model: nn.Module, layers: Sequence[str], size: int) -> None:
     """
     score = scorer(model, layers, fold=False)
     try:
-        score(torch.full((1, 3, size, size), 0.5))
+        score(hooks.gray(model, (size, size)).float())
     except InterpError:
         raise
     except Exception as error:  # whatever a network makes of a size that it is not for

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interp import hooks
 from interp.errors import BadInputError, DamagedFileError, MissingExtraError, UnknownNameError
-from interp.image import Normalized
+from interp.image import Normalized, Show
 from interp.zoo import files
 from interp.zoo.efficientnet_lite import EfficientNetLite0
 
@@ -51,7 +52,11 @@ def load_model(name: str = DEFAULT) -> nn.Module:
 
 
 def normalized(
-    model: nn.Module, mean: Sequence[float], std: Sequence[float], class_names: Sequence[str] | None = None
+    model: nn.Module,
+    mean: Sequence[float],
+    std: Sequence[float],
+    class_names: Sequence[str] | None = None,
+    show: Show | None = None,
 ) -> Normalized:
     """Wrap a network so that it takes images in [0, 1] and normalizes them itself.
 
@@ -59,10 +64,17 @@ def normalized(
 
     Args:
         model: a network that takes (images - mean) / std.
-        mean, std: three numbers each, for images in [0, 1].
+        mean, std: a number for each channel, for images in [0, 1]; three for RGB.
         class_names: the names of the outputs, in order.
+        show: how its images are shown as pictures (N, 3, H, W), see `image.Inputs`.
+
+    Raises:
+        BadInputError: the numbers cannot be those of images in [0, 1], or the network takes another number of channels,
+            or normalizes its images already.
     """
-    return Normalized(model, mean, std, class_names)
+    wrapped = Normalized(model, mean, std, class_names, show)
+    hooks.check_channels(model, wrapped.inputs.channels)
+    return wrapped
 
 
 @cache

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import hooks, image
+from interp import hooks
 from interp.errors import BadInputError
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -109,7 +109,7 @@ def train_model(
     https://arxiv.org/abs/1608.03983). The model's mode and torch's global random numbers are left as they were.
 
     Args:
-        model: takes images (N, 3, H, W) in [0, 1] and returns logits (N, classes).
+        model: takes images (N, C, H, W) in [0, 1] and returns logits (N, classes).
         train: batches (images, labels), such as a DataLoader; gone through once an epoch.
         val: the same to measure on after each epoch, or several by name.
         training: how, see `Training`; the standard one by default.
@@ -186,7 +186,7 @@ def _evaluate(model: nn.Module, batches: Batches) -> _Score:
 
 def _forward(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     device = hooks.device_of(model)
-    logits = model(image.check(images).to(device))
+    logits = model(hooks.check_images(model, images).to(device))
     if labels.shape != logits.shape[:1] or labels.is_floating_point():
         raise BadInputError(
             f"One whole number an image is needed as its label; {len(images)} images came with labels of shape "
@@ -247,8 +247,8 @@ def get_predictions(
     sigmoid. The model is put into evaluation mode for the time of the call.
 
     Args:
-        model: takes images (N, 3, H, W) in [0, 1] and returns logits (N, classes).
-        images: (N, 3, H, W) in [0, 1].
+        model: takes images (N, C, H, W) in [0, 1] and returns logits (N, classes).
+        images: (N, C, H, W) in [0, 1], such as the model takes.
         k: how many; more than there are classes gives all of them.
         batch_size: how many images go through the model at once.
 
@@ -259,7 +259,7 @@ def get_predictions(
     if k < 1 or batch_size < 1:
         raise BadInputError(f"k and batch_size have to be at least 1; got {k} and {batch_size}.")
     with torch.no_grad(), hooks.evaluating(model):
-        parts = torch.split(image.check(images), batch_size)
+        parts = torch.split(hooks.check_images(model, images), batch_size)
         logits = torch.cat([_logits(model(hooks.ready(model, part))) for part in parts]).float().cpu()
     # One logit is that of "yes"; a softmax over it alone would be 1 whatever it says.
     shares = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
