@@ -25,6 +25,7 @@ from interp.featurevis.waves import FourierImage
 
 RATE = 0.1
 BATCH = 16  # small enough for the caches of a CPU
+LISTED = 8  # images that are named where a rendering shows itself
 
 
 class RenderingWarning(UserWarning):
@@ -89,6 +90,19 @@ class Rendering:
             alpha=None if self.alpha is None else self.alpha[pick],
             problems=(self.problems[index],),
         )
+
+    def __repr__(self) -> str:
+        """Return names, size, scores and problems, and none of the pixels."""
+        count, _, height, width = self.images.shape
+        scores = [f"{name} {score:.4g}" for name, score in zip(self.names, self.score.tolist(), strict=True)]
+        more = [f"{count - LISTED} more"] if count > LISTED else []
+        problems = "".join(f"; {problem}" for problem in filter(None, self.problems[:LISTED]))
+        pictures = f"{count} image{'s' * (count != 1)} of {height} x {width}"
+        return f"<Rendering, {pictures}, scores: {', '.join([*scores[:LISTED], *more])}{problems}>"
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture that notebooks show: all images, what is NaN in black."""
+        return image.png(self.images.nan_to_num(0))
 
 
 def standard_image(size: Size, names: Sequence[str], seed: int = 0) -> FourierImage:

@@ -17,7 +17,7 @@ from interp.image.tensors import (
     target_size,
     to_numpy,
 )
-from interp.image.writing import save, to_pil
+from interp.image.writing import png, save, to_pil
 
 __all__ = [
     "MAX_PIXELS",
@@ -36,6 +36,7 @@ __all__ = [
     "list_folder",
     "load",
     "load_batch",
+    "png",
     "resize",
     "save",
     "target_size",
