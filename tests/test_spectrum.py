@@ -329,7 +329,9 @@ def test_a_spectrum_and_its_units_show_themselves_in_a_line() -> None:
     scores = torch.linspace(-1, 1, 20)[:, None].expand(-1, 300)
     spectrum = Spectrum.empty({"a": 300, "b": 300}, k=4, pool="max")
     assert repr(Spectrum.empty({})) == "<Spectrum of 0 images: no layer yet; k=9, pool='mean'>"
-    spectrum = spectrum.extended(torch.arange(20), {"a": scores, "b": scores}, broken=[Broken(99, "x.png", "cut")])
+    spectrum = spectrum.extended(
+        torch.arange(20), {"a": scores, "b": scores}, broken=[Broken(99, "x.png", "cut")]
+    )
     assert repr(spectrum) == (
         "<Spectrum of 20 images (1 more broken): a (300 channels), b (300 channels); k=4, pool='max'>"
     )

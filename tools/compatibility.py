@@ -2,10 +2,10 @@
 
     python tools/compatibility.py [--only NAME,...]
 
-A cell of the table is "works" only if the numbers agree with a calculation of this file that uses torch alone: gradients
-by autograd, activations by a hook of its own, channels at the places where the architecture's code says they are. Where
-the package refuses, the cell is the first sentence of its error. Anything else is a fault: it is printed, and the exit
-status is 1. Without --only the table in book/_data/compatibility.json is written.
+A cell of the table is "works" only if the numbers agree with a calculation of this file that uses torch alone:
+gradients by autograd, activations by a hook of its own, channels at the places where the architecture's code says they
+are. Where the package refuses, the cell is the first sentence of its error. Anything else is a fault: it is printed,
+and the exit status is 1. Without --only the table in book/_data/compatibility.json is written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp import attribution, image, runs, spectrum, zoo
+from interp import attribution, runs, spectrum, zoo
 from interp import featurevis as fv
 from interp.errors import InterpError
 from interp.microscope.site import build
@@ -38,7 +38,11 @@ FILE = Path(__file__).resolve().parents[1] / "book" / "_data" / "compatibility.j
 CLASSES, WANTED = 10, 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WORKS = "works"
-PICTURES, K, STEPS = 10, 3, 16
+PICTURES, K = 10, 3
+STEPS, RATE = (
+    6,
+    0.003,
+)  # of renderings: short enough that the score of a network that has learned nothing rises
 TOLERANCE = 2e-3  # of the largest number: rounding in another order, far less than a wrong channel makes
 Held = str | int  # "first", "last", or how many tokens stand before those of the grid
 
@@ -110,9 +114,7 @@ CONV, LAST = "Convolutional", "Convolutional, channels last"
 WINDOWS, TOKENS = "Transformer on windows", "Vision transformer"
 ELSE, TASK = "Mixed", "Not a classifier"
 NETWORKS: Mapping[str, Network] = {
-    "torchvision resnet18": Network(
-        CONV, torchvision("resnet18"), ("layer4", "first"), ("layer1", "first")
-    ),
+    "torchvision resnet18": Network(CONV, torchvision("resnet18"), ("layer4", "first"), ("layer1", "first")),
     "torchvision vgg11": Network(
         CONV, torchvision("vgg11"), ("features.18", "first"), ("features.3", "first")
     ),
@@ -132,7 +134,11 @@ NETWORKS: Mapping[str, Network] = {
         CONV, torchvision("shufflenet_v2_x0_5"), ("conv5", "first"), ("stage2", "first")
     ),
     "torchvision inception_v3": Network(
-        CONV, torchvision("inception_v3", init_weights=False), ("Mixed_7c", "first"), ("Conv2d_1a_3x3", "first"), side=128
+        CONV,
+        torchvision("inception_v3", init_weights=False),
+        ("Mixed_7c", "first"),
+        ("Conv2d_1a_3x3", "first"),
+        side=128,
     ),
     "torchvision googlenet": Network(
         CONV, torchvision("googlenet", init_weights=False), ("inception5b", "first"), ("conv2", "first")
@@ -245,6 +251,17 @@ class Case:
         output, score = self.net(self.whitened(images)), self.network.score
         return score(output) if callable(score) else output[:, score]
 
+    def target(self, sign: int) -> int | Callable[[Any], Tensor]:
+        """Return what the package is to explain: the score, or its opposite as a function of the output."""
+        score = self.network.score
+        if sign == 1:
+            return score
+        return lambda output: -(score(output) if callable(score) else output[:, score])
+
+    def start(self, names: Sequence[str] = ("",)) -> Tensor:
+        """Return the image with which a rendering starts."""
+        return fv.standard_image(self.network.side, names)()
+
     def gradient(self, images: Tensor) -> Tensor:
         """Return the gradients of the scores with respect to the images.
 
@@ -307,11 +324,17 @@ def moved(output: Tensor, held: Held) -> Tensor:
     return output.permute(0, 3, 1, 2) if held == "last" else output
 
 
-def agree(what: str, found: Tensor, own: Tensor) -> None:
-    """Raise a FaultError where numbers are not the same up to rounding."""
+def agree(what: str, found: Tensor, own: Tensor, *, scale: float = 0.0) -> None:
+    """Raise a FaultError where numbers are not the same up to rounding.
+
+    Args:
+        what: for the message.
+        found, own: what the package gave, and what was computed here.
+        scale: what usual numbers are, where those of `own` may be close to 0.
+    """
     if found.shape != own.shape:
         raise FaultError(f"{what}: the shape is {tuple(found.shape)} and has to be {tuple(own.shape)}")
-    scale = float(own.abs().max())
+    scale = max(scale, float(own.abs().max()))
     if not scale > 0:
         raise FaultError(f"{what}: nothing to compare, all numbers are 0")
     miss = float((found - own).abs().max()) / scale
@@ -343,19 +366,22 @@ def integrated_gradients(case: Case) -> None:
 
 
 def grad_cam(case: Case) -> None:
-    images = case.images[:2]
-    found = attribution.grad_cam(case.model, images, case.network.score, case.network.layer[0])
-    maps = case.maps(images.clone().requires_grad_(), case.network.layer)
+    """Check the maps for the score and against it: one of both may be 0 everywhere."""
+    images, layer = case.images[:2], case.network.layer
+    maps = case.maps(images.clone().requires_grad_(), layer)
     (slope,) = torch.autograd.grad(case.scored.sum(), case.output)
-    weights = moved(slope, case.network.layer[1]).mean(dim=(2, 3), keepdim=True)
-    heat = (weights * maps).sum(dim=1, keepdim=True).relu()
-    own = F.interpolate(heat, size=images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
-    agree("Grad-CAM", found, own.detach())
+    weights = moved(slope, layer[1]).mean(dim=(2, 3), keepdim=True)
+    for sign in (1, -1):
+        found = attribution.grad_cam(case.model, images, case.target(sign), layer[0])
+        heat = (sign * weights * maps).sum(dim=1, keepdim=True).relu()
+        own = F.interpolate(heat, size=images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+        agree("Grad-CAM", found, own.detach(), scale=float((weights * maps).sum(dim=1).abs().max().detach()))
 
 
 def render_channel(case: Case) -> None:
     layer = case.network.layer
-    channel = int(case.table.std(dim=0).argmax())
+    with torch.no_grad():  # one that is alive where the rendering starts
+        channel = int(case.maps(case.start(), layer).mean(dim=(0, 2, 3)).argmax())
     own = lambda images: case.maps(images, layer)[:, channel].mean(dim=(1, 2))  # noqa: E731
     rendered(case, fv.channel(layer[0], channel), own)
 
@@ -368,16 +394,17 @@ def render_logit(case: Case) -> None:
 def rendered(case: Case, objective: fv.Objective, own: Callable[[Tensor], Tensor]) -> None:
     """Check the score of a rendering, and that it rises where no transforms disturb it.
 
-    Under transforms the score of a network that has learned nothing need not rise in a few steps.
+    Under transforms the score of a network that has learned nothing need not rise.
     """
-    side = case.network.side
+    side, scale = case.network.side, float(own(case.images).std())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fv.RenderingWarning)  # random weights saturate pixels
         usual = fv.render(case.model, objective, size=side, steps=2)
-        plain = fv.render(case.model, objective, size=side, steps=[fv.Stage(side, STEPS)], transforms=())
-    before, after = own(fv.standard_image(side, plain.names, plain.seed)()), own(plain.images)
-    agree("the score of the rendering", plain.score, after)
-    agree("the score after two steps", usual.score, own(usual.images))
+        steps = [fv.Stage(side, STEPS)]
+        plain = fv.render(case.model, objective, size=side, steps=steps, transforms=(), rate=RATE)
+    before, after = own(case.start(plain.names)), own(plain.images)
+    agree("the score of the rendering", plain.score, after, scale=scale)
+    agree("the score after two steps", usual.score, own(usual.images), scale=scale)
     if not float(after) > float(before):
         raise FaultError(f"the score went from {float(before):.3g} to {float(after):.3g}")
 
