@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shlex
@@ -15,9 +16,11 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from test_layouts import SQUARE, Tokens
 from torch import Tensor, nn
 
 from interp import attribution, cli, hooks, image, spectrum
+from interp import featurevis as fv
 
 PAGE = Path(__file__).resolve().parents[1] / "book" / "appendix" / "your-own-network.md"
 BLOCK = re.compile(r"^```(python|bash|toml|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -218,49 +221,49 @@ def refused(call: Callable[[], object]) -> str:
     return str(caught.value)
 
 
+class Two(nn.Module):
+    def forward(self, images: Tensor, second: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3)) + second
+
+
+class Local(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 4, 3), lambda x: x
+
+
+class OneSize(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.shape[-1] == 224
+        return images
+
+
+class Pairs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = images.flatten(1)[:, :9]
+        return self.act((rows[:, None] * rows[:, :, None])[:, None]).mean(dim=(2, 3))
+
+
+class Shared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.act(self.act(images))
+
+
 def test_the_guide_quotes_errors_as_they_are(guide: Ran) -> None:
     """Each quotation in bold is a part of an error that such a network gives."""
-    from test_layouts import SQUARE, Tokens
-
-    class Two(nn.Module):
-        def forward(self, images: Tensor, second: Tensor) -> Tensor:
-            return images.mean(dim=(2, 3)) + second
-
-    class Local(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.act = nn.Conv2d(3, 4, 3), lambda x: x
-
-    class OneSize(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            assert images.shape[-1] == 224
-            return images
-
-    class Pairs(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.act = nn.ReLU()
-
-        def forward(self, images: Tensor) -> Tensor:
-            rows = images.flatten(1)[:, :9]
-            return self.act((rows[:, None] * rows[:, :, None])[:, None]).mean(dim=(2, 3))
-
-    class Shared(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.act = nn.ReLU()
-
-        def forward(self, images: Tensor) -> Tensor:
-            return self.act(self.act(images))
-
-    from interp import featurevis as fv
-
+    images = guide.names["images"]
     job = spectrum.Job(Local(), ("conv",), guide.names["source"])
-    model, images = guide.names["model"], guide.names["images"]
-    vit = Tokens().eval()
     said = [
         refused(lambda: fv.render(OneSize().eval(), fv.logit(0), size=64, steps=2)),
-        refused(lambda: attribution.grad_cam(vit, SQUARE, 0, "blocks.1")),
+        refused(lambda: attribution.grad_cam(Tokens().eval(), SQUARE, 0, "blocks.1")),
         refused(lambda: spectrum.run(job, guide.folder / "no", engine=spectrum.processes(2))),
         refused(lambda: attribution.saliency(Two(), images, 0)),
         refused(lambda: hooks.activations(Pairs().eval(), images, "act")),
@@ -272,10 +275,25 @@ def test_the_guide_quotes_errors_as_they_are(guide: Ran) -> None:
     for quotation in quoted:
         parts = [part.strip(" .") for part in quotation.split("...") if part.strip(" .")]
         assert any(all(part in text for part in parts) for text in said), quotation
+
+
+def test_a_second_input_is_held(guide: Ran) -> None:
+    images = guide.names["images"]
     held = guide.names["Fixed"](Two(), torch.ones(1, 3)).eval()
     torch.testing.assert_close(held(images), images.mean(dim=(2, 3)) + 1)
     assert attribution.saliency(held, images, 1).shape == (2, 64, 64)
-    assert hooks.activations(model, images, "conv3").shape[1] == 12
+
+
+def test_half_precision_works_as_the_guide_says(guide: Ran) -> None:
+    half, images = copy.deepcopy(guide.names["model"]).bfloat16(), guide.names["images"]
+    found = attribution.grad_cam(half, images, 0, "act3")
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(
+        found,
+        attribution.grad_cam(guide.names["model"], images, 0, "act3"),
+        atol=0.05 * found.max().item(),
+        rtol=0,
+    )
 
 
 def told(model: nn.Module, images: Tensor, layer: str) -> str:

@@ -17,6 +17,7 @@ from interp.errors import BadInputError
 from interp.microscope import neighbors, pictures, records
 from interp.spectrum import Engine, Job, Source, Spectrum, here, run
 from interp.spectrum.tracking import check_size, named
+from interp.zoo import warn_of_missing_normalization
 
 NEIGHBORS = 6
 PAGE = {"microscope.html": "index.html"} | {
@@ -76,6 +77,9 @@ def build(
         UnknownNameError: a layer does not exist.
         BadInputError: the folder holds something else, or an option cannot be used.
         UnwritableError: the folder cannot be written.
+
+    Warns:
+        UserWarning: the network seems to miss its normalization; see `zoo.missing_normalization`.
     """
     if not layers or side < 8 or steps < 0:
         raise BadInputError(
@@ -83,6 +87,7 @@ def build(
         )
     site, names = Path(site), tuple(named(model, layers))
     check_size(model, names, size)
+    warn_of_missing_normalization(model, size)
     work = site.with_name(f"{site.name}-work")
     device = str(hooks.device_of(model))
     picture_side = pictures.picture_side(model, names, size)
