@@ -61,6 +61,7 @@ class Network:
         layer: with positions, far behind, for maps, renderings and spectra; and how it holds its channels.
         early: a layer for the microscope; and how it holds its channels.
         side: of the images in pixels.
+        last: the last block as a whole, which a reader would try first, where it is not that layer.
         score: what is explained: a class, or a function of the output where that is no table of classes.
         normalized: whether the mean and standard deviation are put in front; not where the network does that itself.
     """
@@ -70,6 +71,7 @@ class Network:
     layer: tuple[str, Held]
     early: tuple[str, Held]
     side: int = 64
+    last: tuple[str, Held] | None = None
     score: int | Callable[[Any], Tensor] = WANTED
     normalized: bool = True
 
@@ -171,15 +173,21 @@ NETWORKS: Mapping[str, Network] = {
         torchvision("vit_b_16", image_size=64),
         ("encoder.layers.encoder_layer_11.ln_1", 1),
         ("conv_proj", "first"),
+        last=("encoder.layers.encoder_layer_11", 1),
     ),
     "timm vit_tiny_patch16_224": Network(
-        TOKENS, timm("vit_tiny_patch16_224", img_size=64), ("blocks.11.norm1", 1), ("blocks.0", 1)
+        TOKENS,
+        timm("vit_tiny_patch16_224", img_size=64),
+        ("blocks.11.norm1", 1),
+        ("blocks.0", 1),
+        last=("blocks.11", 1),
     ),
     "timm deit_tiny_distilled_patch16_224": Network(
         TOKENS,
         timm("deit_tiny_distilled_patch16_224", img_size=64),
         ("blocks.11.norm1", 2),
         ("blocks.0", 2),
+        last=("blocks.11", 2),
     ),
     "timm mixer_s32_224": Network(
         ELSE, timm("mixer_s32_224", img_size=128), ("blocks.7", 0), ("blocks.0", 0), side=128
@@ -258,8 +266,8 @@ class Case:
             return score
         return lambda output: -(score(output) if callable(score) else output[:, score])
 
-    def start(self, names: Sequence[str] = ("",)) -> Tensor:
-        """Return the image with which a rendering starts."""
+    def start(self, names: Sequence[str]) -> Tensor:
+        """Return the images with which renderings of these names start."""
         return fv.standard_image(self.network.side, names)()
 
     def gradient(self, images: Tensor) -> Tensor:
@@ -366,13 +374,21 @@ def integrated_gradients(case: Case) -> None:
 
 
 def grad_cam(case: Case) -> None:
+    check_grad_cam(case, case.network.layer)
+
+
+def grad_cam_of_last_block(case: Case) -> None:
+    check_grad_cam(case, case.network.last or case.network.layer)
+
+
+def check_grad_cam(case: Case, place: tuple[str, Held]) -> None:
     """Check the maps for the score and against it: one of both may be 0 everywhere."""
-    images, layer = case.images[:2], case.network.layer
-    maps = case.maps(images.clone().requires_grad_(), layer)
+    images, (layer, held) = case.images[:2], place
+    maps = case.maps(images.clone().requires_grad_(), place)
     (slope,) = torch.autograd.grad(case.scored.sum(), case.output)
-    weights = moved(slope, layer[1]).mean(dim=(2, 3), keepdim=True)
+    weights = moved(slope, held).mean(dim=(2, 3), keepdim=True)
     for sign in (1, -1):
-        found = attribution.grad_cam(case.model, images, case.target(sign), layer[0])
+        found = attribution.grad_cam(case.model, images, case.target(sign), layer)
         heat = (sign * weights * maps).sum(dim=1, keepdim=True).relu()
         own = F.interpolate(heat, size=images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
         agree("Grad-CAM", found, own.detach(), scale=float((weights * maps).sum(dim=1).abs().max().detach()))
@@ -380,8 +396,9 @@ def grad_cam(case: Case) -> None:
 
 def render_channel(case: Case) -> None:
     layer = case.network.layer
-    with torch.no_grad():  # one that is alive where the rendering starts
-        channel = int(case.maps(case.start(), layer).mean(dim=(0, 2, 3)).argmax())
+    starts = case.start([str(number) for number in range(PICTURES)])
+    with torch.no_grad():  # a channel that is alive wherever a rendering starts
+        channel = int(case.maps(starts, layer).mean(dim=(2, 3)).amin(dim=0).argmax())
     own = lambda images: case.maps(images, layer)[:, channel].mean(dim=(1, 2))  # noqa: E731
     rendered(case, fv.channel(layer[0], channel), own)
 
@@ -407,6 +424,17 @@ def rendered(case: Case, objective: fv.Objective, own: Callable[[Tensor], Tensor
     agree("the score after two steps", usual.score, own(usual.images), scale=scale)
     if not float(after) > float(before):
         raise FaultError(f"the score went from {float(before):.3g} to {float(after):.3g}")
+
+
+def render_at_another_size(case: Case) -> None:
+    """Check a rendering at three quarters of the side: the network may be made for one size."""
+    layer = case.network.layer
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fv.RenderingWarning)
+        found = fv.render(case.model, fv.channel(layer[0], 0), size=case.network.side * 3 // 4, steps=2)
+    with torch.no_grad():
+        own = case.maps(found.images, layer)[:, 0].mean(dim=(1, 2))
+    agree("the score at another size", found.score, own, scale=float(case.table.std()))
 
 
 def spectrum_of_layer(case: Case) -> None:
@@ -443,8 +471,10 @@ FEATURES: Mapping[str, Callable[[Case], None]] = {
     "saliency": saliency,
     "integrated gradients": integrated_gradients,
     "Grad-CAM": grad_cam,
+    "Grad-CAM, last block": grad_cam_of_last_block,
     "render a channel": render_channel,
     "render a logit": render_logit,
+    "render, another size": render_at_another_size,
     "spectrum": spectrum_of_layer,
     "microscope": microscope,
 }
