@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from interp import cli, image, spectrum, zoo
 from interp.errors import MissingExtraError
 from interp.microscope.site import build
-from interp.zoo.remembered import USUAL, missing_normalization, warn_of_missing_normalization
+from interp.zoo.remembered import USUAL, _miss, missing_normalization, warn_of_missing_normalization
 
 (IMAGENET, HALVES) = USUAL
 
@@ -72,6 +72,27 @@ def test_where_nothing_can_be_told_nothing_is_said(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("interp.zoo.remembered.example_images", none)
     assert missing_normalization(trained(*IMAGENET)) is None
+
+
+def test_what_does_not_fit_far_better_is_not_missing() -> None:
+    other = trained((0.2,) * 3, (0.8,) * 3)
+    images = zoo.example_images(*zoo.photograph_names()[:8], size=64)
+    as_is, whitened = (_miss(other, "1", each) for each in (images, (images - 0.5) / 0.5))
+    assert as_is < 4 * whitened
+    assert missing_normalization(other, 64) is None
+
+
+def test_the_miss_is_the_divergence_of_normal_distributions() -> None:
+    norm = nn.BatchNorm2d(2).eval()
+    norm.running_mean, norm.running_var = torch.tensor([1.0, 1.0]), torch.tensor([4.0, 4.0])
+    values = 1.5 + 3 * torch.randn(1, 2, 200, 200, generator=torch.Generator().manual_seed(0))
+    usual, given = torch.distributions.Normal(1.0, 2.0), torch.distributions.Normal(1.5, 3.0)
+    expected = float(torch.distributions.kl_divergence(given, usual))
+    assert _miss(nn.Sequential(norm), "0", values) == pytest.approx(expected, rel=0.05)
+    moved = torch.distributions.Normal(3.0, 2.0)
+    values = 3.0 + 2 * torch.randn(1, 2, 200, 200, generator=torch.Generator().manual_seed(0))
+    expected = float(torch.distributions.kl_divergence(moved, usual))
+    assert _miss(nn.Sequential(norm), "0", values) == pytest.approx(expected, rel=0.05)
 
 
 def test_it_is_said_where_a_network_comes_in(
