@@ -152,6 +152,11 @@ def test_the_site_is_there_and_the_file_repeats_nothing(guide: Ran) -> None:
     said = guide.printed["interp run all.toml"]
     for part in ("4 of 4 pictures", "18 images, 1 broken", "Open site/index.html"):
         assert part in said
+    kept = [*(guide.folder / "renderings").glob("*.png"), *(guide.folder / "spectrum").glob("*.spectrum")]
+    kept += (guide.folder / "site-work").rglob("*.png")
+    config = (guide.folder / "all.toml").stat().st_mtime_ns
+    assert len(kept) > 40
+    assert [path.name for path in kept if path.stat().st_mtime_ns > config] == []
 
 
 # ------------------------------------------------------------------------------------------------------------
