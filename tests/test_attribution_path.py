@@ -111,3 +111,9 @@ def test_it_agrees_with_captum_where_both_are_exact() -> None:
 def test_bad_options_are_explained(options: dict[str, float]) -> None:
     with pytest.raises(BadInputError, match="steps starts at 1"):
         attribution.integrate(small(), images(), 0, **options)  # type: ignore[arg-type]
+
+
+def test_an_integral_shows_itself_in_a_line() -> None:
+    found = repr(attribution.integrate(Linear(), images(2), 1, steps=1))
+    assert found.startswith("<PathIntegral, 2 maps of ")
+    assert len(found) < 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from interp import featurevis as fv
-from interp import hooks
+from interp import hooks, image
 from interp.errors import BadInputError, UnknownNameError
 from interp.featurevis.ascent import Log
 from interp.image import Normalize
@@ -466,3 +467,23 @@ def test_compiled_it_is_the_same(tiny: nn.Module) -> None:
     objective = fv.channel("second", 1)
     compiled = fv.render(tiny, objective, **SHORT, compute=fv.Compute(compiled=True, backend="eager"))
     torch.testing.assert_close(compiled.images, fv.render(tiny, objective, **SHORT).images, atol=1e-4, rtol=0)
+
+
+def test_a_rendering_shows_itself(tiny: nn.Module) -> None:
+    both = fv.render(tiny, fv.together([fv.channel("second", 1), fv.channel("second", 2)]), **SHORT)
+    first, second = both.score.tolist()
+    size = f"{both.images.shape[2]} x {both.images.shape[3]}"
+    assert repr(both) == (
+        f"<Rendering, 2 images of {size}, scores: second:1 {first:.4g}, second:2 {second:.4g}>"
+    )
+    assert repr(both[0]).startswith(f"<Rendering, 1 image of {size}, scores: second:1 ")
+    with pytest.warns(fv.RenderingWarning):
+        dead = fv.render(tiny, fv.channel("dead", 0), **SHORT)
+    assert repr(dead).endswith(f"; {dead.problems[0]}>")
+    many = fv.render(tiny, fv.channel("second", 1), fv.FourierImage(16, count=20), steps=1)
+    assert "12 more" in repr(many)
+    assert len(repr(many)) < 400
+    picture = image.load(io.BytesIO(both._repr_png_()))
+    side = both.images.shape[3]
+    torch.testing.assert_close(picture[..., :side], both.images[:1], atol=0.51 / 255, rtol=0)
+    torch.testing.assert_close(picture[..., -side:], both.images[1:], atol=0.51 / 255, rtol=0)

@@ -591,3 +591,16 @@ def test_sizes_of_numpy_are_sizes() -> None:
     assert torch.equal(image.load(picture, (np.int32(8), 9)), image.load(picture, (8, 9)))
     with pytest.raises(BadInputError, match="one whole number"):
         image.center_crop(EXPECTED, (4, 4))
+
+
+@pytest.mark.parametrize("count", [1, 3, 19])
+def test_a_batch_becomes_one_file_eight_in_a_row(count: int) -> None:
+    images = torch.rand(count, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    picture = PILImage.open(io.BytesIO(image.png(images)))
+    assert picture.size == (min(count, 8) * 11 - 4, -(-count // 8) * 9 - 4)
+    pixels = np.asarray(picture)
+    for place, expected in enumerate(image.to_numpy(images)):
+        top, left = 9 * (place // 8), 11 * (place % 8)
+        assert np.array_equal(pixels[top : top + 5, left : left + 7, :3], expected)
+    assert (pixels[..., 3] == 255).sum() == count * 35
+    assert set(np.unique(pixels[..., 3])) <= {0, 255}

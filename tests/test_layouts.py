@@ -75,6 +75,17 @@ def test_channels_are_found_first_and_last(images: Tensor, channels: int) -> Non
     assert found == {"stem": FIRST, "mix": LAST, "mix.0": LAST, "mix.2": LAST, "act": FIRST}
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "googlenet"])
+def test_maps_whose_positions_all_see_the_whole_image_are_found(name: str) -> None:
+    models = pytest.importorskip("torchvision.models")
+    options = {"init_weights": False} if name == "googlenet" else {}
+    model = models.get_model(name, weights=None, num_classes=5, **options).eval()
+    layer = {"mobilenet_v3_small": "features.12", "googlenet": "inception5b"}[name]
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert hooks.layout(model, layer, images) == FIRST
+    assert hooks.activations(model, images, layer).shape[-2:] == (2, 2)
+
+
 def test_the_input_of_the_network_counts_and_not_its_values() -> None:
     found = hooks.layout(Turned().eval(), "mix", torch.zeros(1, 3, 32, 32))
     assert found == LAST

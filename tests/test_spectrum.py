@@ -323,3 +323,20 @@ def test_a_unit_without_any_number_is_not_called_dead() -> None:
     nothing, dead = Spectrum.of_batch(torch.arange(12), {"a": scores})
     assert nothing.flags == ("12 scores are NaN or infinite",)
     assert dead.flags == ("dead: every image has the same score",)
+
+
+def test_a_spectrum_and_its_units_show_themselves_in_a_line() -> None:
+    scores = torch.linspace(-1, 1, 20)[:, None].expand(-1, 300)
+    spectrum = Spectrum.empty({"a": 300, "b": 300}, k=4, pool="max")
+    assert repr(Spectrum.empty({})) == "<Spectrum of 0 images: no layer yet; k=9, pool='mean'>"
+    spectrum = spectrum.extended(
+        torch.arange(20), {"a": scores, "b": scores}, broken=[Broken(99, "x.png", "cut")]
+    )
+    assert repr(spectrum) == (
+        "<Spectrum of 20 images (1 more broken): a (300 channels), b (300 channels); k=4, pool='max'>"
+    )
+    assert repr(Spectrum.empty({str(number): 1 for number in range(9)})).count("channels") == 4
+    assert "5 more layers" in repr(Spectrum.empty({str(number): 1 for number in range(9)}))
+    assert repr(spectrum["a", 7]) == "<Unit a/7: 20 images, -1 to 1>"
+    assert "nan to nan" in repr(Spectrum.empty({"a": 1})[0])
+    assert repr(spectrum.layers["a"]) == "<Units: 300 channels, k=4, 20 sampled images>"

@@ -24,14 +24,18 @@ def save(name: str, results: dict[str, Any], *, how: str, on: str) -> Path:
         how: the command that makes the file again.
         on: the networks, pictures, units and seeds that were measured.
     """
-    about = {"how": how, "on": on, "when": f"{datetime.date.today()}", "with": versions()}
     path = FOLDER / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with runs.replacing(path) as temporary:
         temporary.write_text(
-            json.dumps({"made": about, **rounded(results)}, indent=1) + "\n", encoding="utf-8"
+            json.dumps({"made": made(how, on), **rounded(results)}, indent=1) + "\n", encoding="utf-8"
         )
     return path
+
+
+def made(how: str, on: str) -> dict[str, str]:
+    """Return how, on what, when and with what something was made."""
+    return {"how": how, "on": on, "when": f"{datetime.date.today()}", "with": versions()}
 
 
 def versions() -> str:

@@ -42,6 +42,12 @@ class PathIntegral:
         """The completeness error (N,): |sum of the heat - difference| as a share of |difference|."""
         return _share(self.heat.sum(dim=(1, 2)) - self.difference, self.difference)
 
+    def __repr__(self) -> str:
+        """Return the size of the heat and how exact it is, and none of the numbers in it."""
+        count, height, width = self.heat.shape
+        errors = ", ".join(f"{error:.2g}" for error in self.error.tolist())
+        return f"<PathIntegral, {count} maps of {height} x {width}, completeness errors: {errors}>"
+
 
 def integrated_gradients(
     model: nn.Module,

@@ -144,6 +144,8 @@ def load(options: argparse.Namespace) -> nn.Module:
     elif names:
         model.class_names = names  # type: ignore[assignment]
     model = _on_device(model, options.device)
+    if OWN.fullmatch(options.model) and not options.mean:
+        zoo.warn_of_missing_normalization(model, options.size)
     if names:
         _check_classes(model, names, options.size)
     return model

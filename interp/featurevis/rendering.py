@@ -23,6 +23,8 @@ from interp.featurevis.streams import streams
 from interp.featurevis.transforms import Transform
 from interp.featurevis.waves import FourierImage
 
+LISTED = 8  # images that are named where a rendering shows itself
+
 
 class RenderingWarning(UserWarning):
     """Something about a rendering is not as it should be; the same text is in `Rendering.problems`."""
@@ -82,6 +84,19 @@ class Rendering:
             problems=(self.problems[index],),
             inputs=self.inputs,
         )
+
+    def __repr__(self) -> str:
+        """Return names, size, scores and problems, and none of the pixels."""
+        count, _, height, width = self.images.shape
+        scores = [f"{name} {score:.4g}" for name, score in zip(self.names, self.score.tolist(), strict=True)]
+        more = [f"{count - LISTED} more"] if count > LISTED else []
+        problems = "".join(f"; {problem}" for problem in filter(None, self.problems[:LISTED]))
+        pictures = f"{count} image{'s' * (count != 1)} of {height} x {width}"
+        return f"<Rendering, {pictures}, scores: {', '.join([*scores[:LISTED], *more])}{problems}>"
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture that notebooks show: all images, what is NaN in black."""
+        return image.png(self.pictures.nan_to_num(0))
 
 
 def standard_image(size: Size, names: Sequence[str], seed: int = 0, channels: int = 3) -> FourierImage:

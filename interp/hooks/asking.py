@@ -103,7 +103,7 @@ def _ask(model: nn.Module, wanted: set[nn.Module], images: Tensor) -> dict[nn.Mo
             and layer not in found
         ):
             output = output.dequantize() if output.is_quantized else output
-            answers.hear(output)
+            answers.hear(output, isinstance(layer, ALWAYS_FIRST))
             if layer in wanted:
                 found[layer] = answers.layout(output)
                 if found.keys() >= wanted:

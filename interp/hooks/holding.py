@@ -109,7 +109,7 @@ class Answers:
 
     Attributes:
         size: (height, width) of the images.
-        grids: sizes of maps that were seen to follow the image.
+        grids: sizes of maps that were seen to follow the image, or that a layer of `ALWAYS_FIRST` gave.
         tokens: {number of tokens: their layout, if they lie on a grid}, told by the first layer that has so many. That
             is before they look at one another: each follows its own part of the image, and those beside the grid none.
         shapes: what was heard.
@@ -120,9 +120,17 @@ class Answers:
     tokens: dict[int, Layout | None] = field(default_factory=dict)
     shapes: set[tuple[int, ...]] = field(default_factory=set)
 
-    def hear(self, answer: Tensor) -> None:
-        """Take note of a layer's output, in the order of the forward pass."""
+    def hear(self, answer: Tensor, certain: bool = False) -> None:
+        """Take note of a layer's output, in the order of the forward pass.
+
+        Args:
+            answer: the output.
+            certain: whether the layer is one of `ALWAYS_FIRST`. Where each position sees the whole image, as those of a
+                small map do, nothing moves; the maps of these layers are known all the same.
+        """
         shape = tuple(answer.shape)
+        if certain and len(shape) == 4:
+            self.grids.add(shape[2:])
         if answer.shape[0] != 4 or shape in self.shapes:
             return
         self.shapes.add(shape)

@@ -23,7 +23,7 @@ from interp.image.tensors import (
     to_gray,
     to_numpy,
 )
-from interp.image.writing import save, to_pil
+from interp.image.writing import png, save, to_pil
 
 __all__ = [
     "MAX_PIXELS",
@@ -47,6 +47,7 @@ __all__ = [
     "list_folder",
     "load",
     "load_batch",
+    "png",
     "resize",
     "save",
     "target_size",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
+import numpy as np
 from PIL import Image as PILImage
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from interp.image.tensors import to_numpy
 
 FORMATS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 QUALITY = 92  # of the formats that lose something
+ABREAST, BETWEEN = 8, 4  # images in a row, and pixels between them
 
 
 def to_pil(images: Tensor) -> PILImage.Image:
@@ -36,3 +39,21 @@ def save(images: Tensor, path: str | os.PathLike[str]) -> Path:
     with runs.replacing(path) as temporary:
         picture.save(temporary, format=FORMATS[path.suffix.lower()], quality=QUALITY)
     return path
+
+
+def png(images: Tensor) -> bytes:
+    """Return all images of a batch (N, 3, H, W) as one PNG file, eight in a row on a transparent ground.
+
+    Raises:
+        BadInputError: the images are not (N, 3, H, W), or hold NaN.
+    """
+    pixels = to_numpy(images)
+    count, height, width, _ = pixels.shape
+    columns, rows = min(count, ABREAST), -(-count // ABREAST)
+    sheet = np.zeros((rows * (height + BETWEEN), columns * (width + BETWEEN), 4), dtype=np.uint8)
+    for place, picture in enumerate(pixels):
+        top, left = (place // columns) * (height + BETWEEN), (place % columns) * (width + BETWEEN)
+        sheet[top : top + height, left : left + width] = np.dstack([picture, np.full((height, width), 255)])
+    buffer = io.BytesIO()
+    PILImage.fromarray(sheet[:-BETWEEN, :-BETWEEN]).save(buffer, format="PNG")
+    return buffer.getvalue()

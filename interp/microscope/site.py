@@ -19,6 +19,7 @@ from interp.errors import BadInputError
 from interp.microscope import neighbors, pictures, records
 from interp.spectrum import Engine, Job, Sink, Spectrum, here, run
 from interp.spectrum.tracking import check_size
+from interp.zoo import warn_of_missing_normalization
 
 NEIGHBORS = 6
 PAGE = {"microscope.html": "index.html"} | {
@@ -103,10 +104,14 @@ def build(
         UnknownNameError: a layer does not exist.
         BadInputError: the folder holds something else, or an option cannot be used.
         UnwritableError: the folder cannot be written.
+
+    Warns:
+        UserWarning: the network seems to miss its normalization; see `zoo.missing_normalization`.
     """
     page, site, model = replace(page or Page(), **changes), Path(site), job.model
     page = replace(page, size=page.size or getattr(job.source, "size", None) or 224)
     check_size(model, job.layers, page.size)
+    warn_of_missing_normalization(model, page.size)
     recipe = fv.Recipe(steps=max(page.steps, 1), size=pictures.picture_side(model, job.layers, page.size))
     work = site.with_name(f"{site.name}-work")
     runs.claim(site, {**job.settings, "side": page.side, "steps": page.steps})

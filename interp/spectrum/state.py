@@ -15,6 +15,7 @@ from interp.spectrum.unit import Unit
 from interp.spectrum.units import Units
 
 MOST_IMAGES = (1 << 31) - 1  # the counts are int32
+LISTED = 4  # layers that are named where a spectrum shows itself
 
 
 @dataclass(frozen=True, order=True)
@@ -170,6 +171,14 @@ class Spectrum:
 
     def __len__(self) -> int:
         return sum(len(each) for each in self.layers.values())
+
+    def __repr__(self) -> str:
+        """Return what it is of, and none of its tensors."""
+        broken = f" ({len(self.broken)} more broken)" if self.broken else ""
+        layers = [f"{name} ({len(each)} channels)" for name, each in self.layers.items()]
+        more = [f"{len(layers) - LISTED} more layers"] if len(layers) > LISTED else []
+        where = ", ".join([*layers[:LISTED], *more]) or "no layer yet"
+        return f"<Spectrum of {self.images:,} images{broken}: {where}; k={self.k}, pool={self.pool!r}>"
 
     @property
     def nbytes(self) -> int:

@@ -54,6 +54,12 @@ class Unit:
     level: float
     pool: str
 
+    def __repr__(self) -> str:
+        """Return which unit it is and how far its scores reach, and none of its tensors."""
+        low, high = self.range if self.images else (float("nan"), float("nan"))
+        notes = "".join(f"; {flag}" for flag in self.flags)
+        return f"<Unit {self.layer}/{self.channel}: {self.images:,} images, {low:.4g} to {high:.4g}{notes}>"
+
     def band(self, name: str) -> Band:
         """Return the images of one of the bands "minimum", "slightly negative", "slightly positive", "maximum"."""
         if name not in BANDS:

@@ -35,6 +35,10 @@ class Units:
     def __len__(self) -> int:
         return len(self.level)
 
+    def __repr__(self) -> str:
+        """Return how many there are, and none of the tensors."""
+        return f"<Units: {len(self)} channels, k={self.best.shape[2] - 1}, {self.scores.shape[1]} sampled images>"
+
 
 def empty(level: Tensor, k: int) -> Units:
     """Return units that have seen nothing."""

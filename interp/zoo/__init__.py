@@ -12,6 +12,7 @@ from interp.zoo.photographs import (
     photograph_origin,
     photograph_path,
 )
+from interp.zoo.remembered import missing_normalization, warn_of_missing_normalization
 from interp.zoo.scenes import Scene, Scenes, Thing
 from interp.zoo.simple_cnn import SimpleCNN
 from interp.zoo.training import History, Training, get_predictions, train_model
@@ -35,6 +36,7 @@ __all__ = [
     "load_imagenette",
     "load_model",
     "load_scenes",
+    "missing_normalization",
     "normalized",
     "photograph",
     "photograph_names",
@@ -43,4 +45,5 @@ __all__ = [
     "train_model",
     "trained_model",
     "trained_state",
+    "warn_of_missing_normalization",
 ]
