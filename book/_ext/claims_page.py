@@ -131,7 +131,9 @@ def _row(app: Sphinx, here: str, entry: Entry) -> str:
 def _in_spreads(entry: Entry) -> str:
     if entry.spreads is None:
         return "" if entry.claim.exact else "not measured"
-    return "unmoved" if math.isinf(entry.spreads) else number(entry.spreads)
+    if math.isinf(entry.spreads):
+        return "unmoved"
+    return number(entry.spreads) if entry.spreads < 1000 else "over 1000"
 
 
 def _key(value: float | None) -> str:
