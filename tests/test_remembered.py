@@ -101,8 +101,8 @@ def test_it_is_said_where_a_network_comes_in(
     with pytest.warns(UserWarning, match=r"seems to miss its normalization.*\[0.485,0.456,0.406\]"):
         warn_of_missing_normalization(trained(*IMAGENET))
     items = spectrum.Items(list(torch.rand(4, 3, 32, 32)), "noise")
+    job = spectrum.Job(trained(*IMAGENET), ("0",), items, spectrum.Measure(k=1))
     with pytest.warns(UserWarning, match="seems to miss its normalization"):
-        job = spectrum.Job(trained(*IMAGENET), ("0",), items, spectrum.Measure(k=1))
         build(job, tmp_path / "site", steps=0, side=16, size=32)
     monkeypatch.chdir(tmp_path)
     torch.save(trained(*HALVES).state_dict(), "w.pt")
