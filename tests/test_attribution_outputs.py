@@ -295,3 +295,13 @@ def test_the_wrapper_has_one_mode_and_points_inside() -> None:
     assert not hasattr(wrapped, "nothing")
     assert image.unwrapped(wrapped) is wrapped.model
     assert image.unwrapped(wrapped.model) is wrapped.model
+
+
+@pytest.mark.parametrize("method", [attribution.saliency, attribution.integrated_gradients])
+def test_a_network_for_one_size_says_so(method: Callable[..., Any]) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 2)).eval()
+    with pytest.raises(
+        BadInputError, match=r"fails on images of 24 x 40 pixels .*made for images of one size"
+    ):
+        method(model, torch.rand(2, 3, 24, 40), 1)
+    assert torch.isfinite(attribution.saliency(model, torch.rand(1, 3, 32, 32), 1)).all()

@@ -88,7 +88,29 @@ def test_a_python_that_does_not_fit_is_refused(
         bootstrap.find_python()
 
 
-def test_another_python_on_the_path_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_python_on_the_path_is_taken(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bootstrap.sys, "version_info", (3, 14, 0))
     monkeypatch.setattr(bootstrap.shutil, "which", {"python3.12": "/usr/bin/python3.12"}.get)
+    bootstrap.working = {"/usr/bin/python3.12"}
     assert bootstrap.find_python() == "/usr/bin/python3.12"
+    assert [command[0] for command in commands] == ["/usr/bin/python3.12"]
+
+
+def test_a_name_of_a_python_that_is_switched_off_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pyenv puts it on the PATH; and one that is another version than its name says."""
+    off, other, right = (tmp_path / f"python3.{minor}" for minor in (13, 12, 11))
+    off.write_text("#!/bin/sh\nexit 127\n")
+    other.write_text("#!/bin/sh\nexit 1\n")
+    right.write_text("#!/bin/sh\nexit 0\n")
+    for file in (off, other, right):
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 10, 13))
+    assert bootstrap.find_python() == str(right)
+    right.unlink()
+    with pytest.raises(SystemExit, match=r"3\.11, 3\.12 or 3\.13 is needed; python3 here is 3\.10"):
+        bootstrap.find_python()

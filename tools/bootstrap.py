@@ -37,7 +37,9 @@ def find_python():
         return sys.executable
     for major, minor in WANTED:
         found = shutil.which("python%d.%d" % (major, minor))  # noqa: UP031
-        if found:
+        # pyenv puts names on the PATH that only say that the version is switched off
+        check = "import sys; sys.exit(sys.version_info[:2] != (%d, %d))" % (major, minor)  # noqa: UP031
+        if found and succeeds([found, "-c", check]):
             return found
     sys.exit(
         "Python 3.11, 3.12 or 3.13 is needed; python3 here is %d.%d. Install one of them, or say where it is: "  # noqa: UP031

@@ -7,6 +7,7 @@ or of a layer only (no `.grad` is written, and no gradient of a weight is comput
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -24,6 +25,9 @@ ScoreOf = Callable[[Any], Tensor]
 # near the processor: a gradient of EfficientNet-Lite0 takes 57 ms an image for 8 images of 224 x 224, 72 ms for 16.
 PIXELS_ON_CPU = 8 * 224 * 224
 PIXELS_ON_GPU = 128 * 224 * 224
+SIZES = re.compile(
+    r"shape|size|height|width|match", re.IGNORECASE
+)  # what torch and others say of a wrong size
 
 
 def scores(model: nn.Module, images: Tensor, target: Target, read: Read | None = None) -> Tensor:
@@ -124,14 +128,21 @@ def answer(model: nn.Module, images: Tensor) -> Any:
     """Return what a model gives for images.
 
     Raises:
-        BadInputError: it fails, and it takes another number of channels than the images have.
+        BadInputError: it fails on images of this size or number of channels.
     """
     try:
         return model(images)
-    except RuntimeError as error:
-        taken, given = hooks.inputs_of(model).channels, images.shape[1]
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError) as error:
+        taken, (given, height, width) = hooks.inputs_of(model).channels, images.shape[1:]
         if "channels" not in str(error):
-            raise
+            if not SIZES.search(str(error)):
+                raise  # an error of the network itself
+            raise BadInputError(
+                f"The network fails on images of {height} x {width} pixels ({type(error).__name__}: {error}). If it is "
+                "made for images of one size, give them that: image.resize(images, (height, width))."
+            ) from error
         raise BadInputError(
             f"The network is taken to be for images of {taken} channels, these have {given}, and it fails: {error}. "
             "Give images of as many channels as it takes, or say how many: model.inputs = image.Inputs(channels=...)."
