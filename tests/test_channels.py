@@ -474,7 +474,12 @@ def test_a_folder_for_a_network_of_one_channel(tmp_path: Path) -> None:
         spectrum.track(Small(1), ["second"], spectrum.batches(spectrum.Folder(tmp_path, 16)), k=2)
     with pytest.raises(BadInputError, match=r"takes images of 1 channels.*channels=1"):
         spectrum.Job(Small(1), ("second",), spectrum.Folder(tmp_path, 16))
-    assert spectrum.run(spectrum.Job(Small(1), ("second",), source, k=2), tmp_path / "out").images == 10
+    assert (
+        spectrum.run(
+            spectrum.Job(Small(1), ("second",), source, spectrum.Measure(k=2)), tmp_path / "out"
+        ).images
+        == 10
+    )
     with pytest.raises(BadInputError, match=r"Items, as tensors \(5, H, W"):
         spectrum.Folder(tmp_path, 16, channels=5)
 
@@ -526,17 +531,8 @@ def test_a_microscope(tmp_path: Path, channels: int) -> None:
         Small(channels), [0.5] * channels, [0.5] * channels, show=lambda x: 1 - x[:, :1].repeat(1, 3, 1, 1)
     )
     source = spectrum.Items(list(images(channels, 8)), "some", 16, channels=channels)
-    page = build(
-        model,
-        source,
-        tmp_path / "site",
-        layers=["first", "second"],
-        title="T",
-        size=16,
-        side=16,
-        steps=1,
-        k=2,
-    )
+    job = spectrum.Job(model, ("first", "second"), source, spectrum.Measure(k=2))
+    page = build(job, tmp_path / "site", side=16, steps=1)
     assert page.exists()
     index = (tmp_path / "site" / "data" / "index.js").read_text()
     first = image.load(tmp_path / "site" / "thumbnails" / "000" / "000.webp")

@@ -557,7 +557,7 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(
     with pytest.raises(UnreadableError, match=re.escape(os.strerror(number))):
         image.load(Away())
     (tmp_path / "x.png").write_bytes(png_of_size(2, 2))
-    monkeypatch.setattr("builtins.open", lambda *_, **__: Away())
+    monkeypatch.setattr(Path, "read_bytes", lambda _: Away().read())
     with pytest.raises(UnreadableError, match=rf"x\.png' cannot be read: {os.strerror(number)}"):
         image.load(tmp_path / "x.png")
 
