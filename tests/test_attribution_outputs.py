@@ -282,7 +282,7 @@ def test_images_are_normalized_once() -> None:
 
 def test_only_networks_are_normalized() -> None:
     for thing in (small().state_dict(), nn.ReLU, torch.relu):
-        with pytest.raises(BadInputError, match="A network is a torch"):
+        with pytest.raises(BadInputError, match="A model has to be a torch"):
             zoo.normalized(thing, [0.5] * 3, [0.25] * 3)  # type: ignore[arg-type]
 
 
@@ -305,3 +305,28 @@ def test_a_network_for_one_size_says_so(method: Callable[..., Any]) -> None:
     ):
         method(model, torch.rand(2, 3, 24, 40), 1)
     assert torch.isfinite(attribution.saliency(model, torch.rand(1, 3, 32, 32), 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.ReLU, r"not type\. Make one of the class: ReLU\(\.\.\.\)"),
+        ({"conv.weight": torch.zeros(1)}, "not dict. These seem to be its weights"),
+        (lambda x: x, "not function. Put it into the forward"),
+    ],
+)
+def test_what_is_no_network_is_named(model: Any, message: str) -> None:
+    from interp import featurevis, hooks, spectrum
+
+    some = torch.rand(1, 3, 8, 8)
+    for call in (
+        lambda: attribution.saliency(model, some, 0),
+        lambda: zoo.get_predictions(model, some),
+        lambda: hooks.activations(model, some, "0"),
+        lambda: hooks.layer_names(model),
+        lambda: featurevis.render(model, featurevis.logit(0), size=16, steps=1),
+        lambda: spectrum.track(model, ["0"], []),
+        lambda: zoo.normalized(model, [0.5] * 3, [0.5] * 3),
+    ):
+        with pytest.raises(BadInputError, match=message):
+            call()

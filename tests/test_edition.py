@@ -113,7 +113,7 @@ def test_the_training_on_photographs_runs_on_a_few(tmp_path: Path, monkeypatch: 
             folder = tmp_path / "imagenette2-160" / split / wnid
             folder.mkdir(parents=True)
             Image.new("RGB", (160, 160), (25 * label,) * 3).save(folder / f"{wnid}_0.JPEG")
-    monkeypatch.setattr(imagenette, "FOLDER", tmp_path)
+    monkeypatch.setattr(imagenette, "folder", lambda: tmp_path)
     store = SimpleNamespace(remember=lambda function, *args: function(*args))
     names: dict[str, Any] = {"zoo": zoo, "plots": plots, "store": store}
     _run(_large_cells("segment-1/training.md")[0], names)

@@ -162,3 +162,13 @@ def test_lucent_computes_the_same(seen: dict[str, Tensor]) -> None:
     torch.testing.assert_close(
         theirs(lucent.neuron("a", 1, x=3, y=0)), fv.neuron("a", 1, (0, 3))(seen).mean()
     )
+
+
+def test_a_difference_and_a_quotient_have_the_names_of_what_they_are() -> None:
+    one = fv.channel("a", 1)
+    seen = {"a": torch.rand(2, 3, 4, 4)}
+    assert (one - 0.5).name == "a:1 - 0.5"
+    assert (one + 0.5).name == "a:1 + 0.5"
+    assert (2 * (one - 0.5)).name == "2 * (a:1 - 0.5)"
+    assert (one / 2).name == "0.5 * a:1"
+    torch.testing.assert_close((one / 2 - 0.5)(seen), one(seen) / 2 - 0.5)

@@ -60,7 +60,7 @@ def test_the_training_split_is_shuffled_by_its_seed(root: Path) -> None:
 
 
 def test_one_argument_changes_the_data_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FOLDER", root)
+    monkeypatch.setattr(module, "folder", lambda: root)
     images, labels = next(iter(load_data("imagenette", "val", 16, 5)))
     assert images.shape == (5, 3, 16, 16)
     assert labels.tolist() == [0, 1, 2, 3, 4]

@@ -27,7 +27,7 @@ from interp.errors import (
     UnknownNameError,
     UnwritableError,
 )
-from interp.spectrum import Batch, Items, gather, here, local, processes, run, track
+from interp.spectrum import Batch, Items, Job, gather, here, local, processes, run, track
 from interp.spectrum.shards import prepare
 
 
@@ -361,3 +361,10 @@ def test_a_folder_of_something_else_is_no_run(tmp_path: Path) -> None:
 def test_counts_of_processes_are_checked() -> None:
     with pytest.raises(BadInputError, match="At least one"):
         processes(0)
+
+
+def test_a_text_is_no_source_and_a_job_shows_itself_in_a_line() -> None:
+    with pytest.raises(BadInputError, match=r"spectrum\.Folder\(path\); got 'photos'"):
+        Job(tiny(), ("norm",), "photos")  # type: ignore[arg-type]
+    items = Items(list(torch.rand(2, 3, 8, 8)), "two")
+    assert "Conv2d" not in repr(Job(tiny(), ("norm",), items))

@@ -66,7 +66,7 @@ class Objective:
         if isinstance(other, Objective):
             return _combine(self, other, torch.add, f"{self.name} + {other.name}")
         # sum([...]) starts from 0, which is no part of the name.
-        name = self.name if other == 0 else f"{self.name} + {other:g}"
+        name = self.name if other == 0 else f"{self.name} {'-' if other < 0 else '+'} {abs(other):g}"
         return Objective(
             lambda seen: self(seen) + other, self.layers, name, _each(self, lambda part: part + other)
         )
@@ -85,6 +85,9 @@ class Objective:
         return Objective(
             lambda seen: self(seen) * other, self.layers, name, _each(self, lambda part: part * other)
         )
+
+    def __truediv__(self, other: float) -> Objective:
+        return self * (1 / other)
 
     __radd__, __rmul__ = __add__, __mul__
 

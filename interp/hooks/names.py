@@ -95,6 +95,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     on chance and on the rest of the batch (dropout, batch norm). Whatever explains a model therefore runs it in here.
     Several threads may do so with one model: its modes come back when the last of them is done.
     """
+    image.check_module(model)
     with switched_off(list(model.modules()), "training"):
         yield
 

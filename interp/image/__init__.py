@@ -7,7 +7,7 @@ A model carries its own normalization as its first layer (`Normalize`), so that 
 
 from interp.image.folder import SUFFIXES, list_folder, load_batch
 from interp.image.inputs import RGB, Inputs, Show
-from interp.image.normalization import Normalize, Normalized, device_of, dtype_of, unwrapped
+from interp.image.normalization import Normalize, Normalized, check_module, device_of, dtype_of, unwrapped
 from interp.image.reading import Source, from_pil, load, unread
 from interp.image.tensors import (
     MAX_PIXELS,
@@ -39,6 +39,7 @@ __all__ = [
     "blur",
     "center_crop",
     "check",
+    "check_module",
     "check_type",
     "device_of",
     "dtype_of",

@@ -116,13 +116,36 @@ class Normalized(nn.Module):
             raise
 
 
+def check_module(model: object) -> None:
+    """Refuse what is no network, such as a class, a function or a dictionary of weights.
+
+    Raises:
+        BadInputError: it is none.
+    """
+    if isinstance(model, nn.Module):
+        return
+    if isinstance(model, type):
+        remedy = f"Make one of the class: {model.__name__}(...)."
+    elif isinstance(model, Mapping):
+        remedy = "These seem to be its weights: make the network, and give them to its load_state_dict."
+    else:
+        remedy = "Put it into the forward of one."
+    raise BadInputError(f"A model has to be a torch.nn.Module, not {type(model).__name__}. {remedy}")
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the network inside its normalization; any other model as it is."""
+    """Return the network inside its normalization; any other model as it is.
+
+    Raises:
+        BadInputError: it is no network.
+    """
+    check_module(model)
     return model.model if isinstance(model, Normalized) else model
 
 
 def device_of(model: nn.Module) -> torch.device:
     """Return the device of a model's weights, or of its buffers; the CPU if it has none."""
+    check_module(model)
     tensor: Tensor | None = next(model.parameters(), None)
     tensor = next(model.buffers(), None) if tensor is None else tensor
     return torch.device("cpu") if tensor is None else tensor.device
@@ -156,9 +179,8 @@ def _own_show(model: nn.Module, channels: int) -> Show | None:
     return own.show
 
 
-def _check_network(model: object) -> None:
-    if not isinstance(model, nn.Module):
-        raise BadInputError(f"A network is a torch.nn.Module, not {model!r:.80}. Wrap a function in one.")
+def _check_network(model: nn.Module) -> None:
+    check_module(model)
     found = next((layer for layer in model.modules() if isinstance(layer, Normalize)), None)
     if found is not None:
         mean = [round(value, 3) for value in found.mean.flatten().tolist()]

@@ -107,7 +107,9 @@ class Figure(MatplotlibFigure):
         """Write the picture to a PNG file; it appears whole or not at all."""
         path = Path(path)
         if path.suffix.lower() != ".png":
-            raise BadInputError(f"Figures are saved as .png; {path.name!r} asks for another format.")
+            raise BadInputError(
+                f"Figures are saved as .png; {path.name!r} asks for another format, which savefig of matplotlib writes."
+            )
         with replacing(path) as temporary:
             temporary.write_bytes(self.png())
         return path

@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Job:
         decoders: threads that decode images; they do not change the result.
     """
 
-    model: nn.Module
+    model: nn.Module = field(repr=False)
     layers: tuple[str, ...]
     source: Source
     measure: Measure = STANDARD
@@ -54,6 +54,10 @@ class Job:
     def __post_init__(self) -> None:
         for name in ("batch", "threads"):
             check_positive(name, getattr(self, name))
+        if not all(hasattr(self.source, name) for name in ("entries", "find", "fingerprint", "shards")):
+            raise BadInputError(
+                f"The images of a job have to be a source, such as spectrum.Folder(path); got {self.source!r:.80}."
+            )
         object.__setattr__(self, "layers", tuple(named(self.model, self.layers)))
         object.__setattr__(self, "device", self.device or str(hooks.device_of(self.model)))
         # A source of one's own need not say it; its first batch does.

@@ -6,6 +6,7 @@ Howard, 2019, https://github.com/fastai/imagenette
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,6 @@ IMAGENETTE_CLASSES = (
     "tench", "English springer", "cassette player", "chain saw", "church", "French horn", "garbage truck",
     "gas pump", "golf ball", "parachute",
 )  # fmt: skip
-FOLDER = Path.home() / ".cache" / "interp" / "imagenette"
 # The shorter side that the archive's images have: name for torchvision, stem of the file, its size.
 _ARCHIVES = {
     160: ("160px", "imagenette2-160", "about 95 MB"),
@@ -32,6 +32,11 @@ _ARCHIVES = {
 }
 _ADDRESS = "https://s3.amazonaws.com/fast-ai-imageclas"
 Transform = Callable[[PILImage.Image], Tensor]
+
+
+def folder() -> Path:
+    """Return where the archives lie, unless another folder is named: in the folder of the store."""
+    return Path(os.environ.get("INTERP_CACHE") or Path.home() / ".cache" / "interp") / "imagenette"
 
 
 def imagenette_transforms(train: bool, image_size: int = 128) -> Transform:
@@ -94,7 +99,7 @@ def load_imagenette(
         raise BadInputError(
             f"batch_size has to be at least 1, workers not negative; got {batch_size}, {workers}."
         )
-    dataset = _dataset(Path(root or FOLDER), split, image_size, download)
+    dataset = _dataset(Path(root or folder()), split, image_size, download)
     order = torch.Generator().manual_seed(seed)
     return DataLoader(
         dataset, batch_size, shuffle=split == "train", num_workers=workers, generator=order, pin_memory=False
