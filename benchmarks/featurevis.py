@@ -196,6 +196,7 @@ METHODS = (
     Method("ours", 1, ours, judged=False),
     Method("ours, batch 16", 16, ours),
 )
+OURS = ("ours, one stage, batch 16", "ours, batch 16")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -304,7 +305,7 @@ def judged(model: nn.Module) -> dict[str, dict[int, Worth]]:
     found: dict[str, dict[int, Worth]] = {}
     chosen = [method for method in METHODS if method.judged]
     for method in tqdm(chosen, desc="quality"):
-        fewer = FEWER if method.name == METHODS[-1].name else ()
+        fewer = FEWER if method.name in OURS else ()
         found[method.name] = {
             steps: worth(model, pictures_of(method, model, steps), normal) for steps in (*fewer, 64, 256)
         }
@@ -338,23 +339,28 @@ def _worths(found: dict[int, Worth] | None) -> str:
 
 def how_much_sooner(times: dict[str, list[float]], quality: dict[str, dict[int, Worth]]) -> None:
     """Print when ours has what lucent has after 256 steps at the same size: in plain activation, and in grain."""
-    theirs, mine = METHODS[1].name, METHODS[-1].name
+    theirs = METHODS[1].name
     goal = quality[theirs][256]
-    for words, reached in {
-        f"a plain z of {goal.plain:.1f}": lambda found: found.plain >= goal.plain,
-        f"it with a grain of at most {goal.fine:.2f}": lambda found: (
-            found.plain >= goal.plain and found.fine <= goal.fine
-        ),
-    }.items():
-        steps = next((count for count, found in sorted(quality[mine].items()) if reached(found)), None)
-        if steps is None:
-            print(f"lucent after 256 steps has {words}: ours does not reach it in 256")
-            continue
-        ratios = sorted(256 * a / (steps * b) for a, b in zip(times[theirs], times[mine], strict=True))
-        print(
-            f"lucent after 256 steps has {words}: ours after {steps}, "
-            f"{ratios[0]:.1f} / {statistics.median(ratios):.1f} / {ratios[-1]:.1f} times sooner"
-        )
+    print(f"lucent after 256 steps: a plain z of {goal.plain:.1f}, a grain of {goal.fine:.2f}")
+    for mine in OURS:
+        for words, most in {"as much": 1.0, "as much, and no more grain": goal.fine}.items():
+            steps = next(
+                (
+                    count
+                    for count, found in sorted(quality[mine].items())
+                    if found.plain >= goal.plain and found.fine <= most
+                ),
+                None,
+            )
+            print(f"  {mine}: {words} {_sooner(times[theirs], times[mine], steps)}")
+
+
+def _sooner(theirs: Sequence[float], mine: Sequence[float], steps: int | None) -> str:
+    if steps is None:
+        return "not in 256 steps"
+    ratios = sorted(256 * a / (steps * b) for a, b in zip(theirs, mine, strict=True))
+    spread = f"{ratios[0]:.1f} / {statistics.median(ratios):.1f} / {ratios[-1]:.1f}"
+    return f"after {steps} steps, {spread} times sooner"
 
 
 def whole_layer(model: nn.Module, steps: int, layer: str = "blocks.4.2", channels: int = 112) -> None:
