@@ -365,3 +365,12 @@ def test_numbers_of_numpy_are_the_same_run(tmp_path: Path) -> None:
         batch=np.int64(16),
     )
     assert found.images == plain.images
+
+
+def test_a_batch_that_another_share_rendered_anew_is_not_rendered_each_time(tmp_path: Path) -> None:
+    fv.render_folder(network(), OBJECTIVES[:3], tmp_path / "out", **SETTINGS)
+    fv.render_folder(network(), OBJECTIVES[:4], tmp_path / "out", share=(0, 2), **SETTINGS)
+    os.utime(picture := tmp_path / "out" / "1_0.png", ns=(0, 0))
+    for share in ((0, 2), (0, 1)):  # whichever manifest lists it
+        fv.render_folder(network(), OBJECTIVES[:4], tmp_path / "out", share=share, **SETTINGS)
+        assert picture.stat().st_mtime_ns == 0

@@ -51,7 +51,7 @@ class Folder:
     share: Share = runs.ALL
     suffix: str = "png"
     images: dict[str, Entry] = field(default_factory=dict)
-    _found: dict[str, Entry] = field(default_factory=dict, repr=False)
+    _listed: dict[str, list[Entry]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.suffix not in FORMATS:
@@ -68,18 +68,17 @@ class Folder:
         """
         runs.claim(self.path, self.settings)
         for manifest in sorted(self.path.glob("manifest*.json")):
-            self._found |= _read(manifest)
+            for name, entry in _read(manifest).items():
+                self._listed.setdefault(name, []).append(entry)
         for one in objectives:
             self._check_name(one)
 
     def take(self, batch: Sequence[Objective]) -> bool:
         """Tell whether the pictures of a batch are finished, and count them among the images if so."""
-        entries = {one.name: self._found.get(one.name, {}) for one in batch}
         whole = digest_of_batch(batch)
-        if not all(each.get("batch") == whole and self._is_whole(each) for each in entries.values()):
-            return False
-        self.images |= entries
-        return True
+        entries = {one.name: self._finished(one.name, whole) for one in batch}
+        self.images |= {name: entry for name, entry in entries.items() if entry and all(entries.values())}
+        return all(entries.values())
 
     def add(self, batch: Sequence[Objective], renderings: Iterable[Rendering]) -> None:
         """Write the pictures of one batch, and then that they are there."""
@@ -102,19 +101,25 @@ class Folder:
         listed = {**(_read(path) if path.exists() else {}), **self.images}
         runs.write_json(path, {"images": dict(sorted(listed.items()))})
 
+    def _finished(self, name: str, batch: str) -> Entry | None:
+        """Return what any manifest lists of this batch, as another share may have rendered it since."""
+        listed = (entry for entry in self._listed.get(name, []) if entry["batch"] == batch)
+        return next(filter(self._is_whole, listed), None)
+
     def _is_whole(self, entry: Entry) -> bool:
         file = self.path / str(entry["file"])
         return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == entry["sha256"]
 
     def _check_name(self, objective: Objective) -> None:
-        entry, stem = self._found.get(objective.name), file_stem(objective.name)
-        if entry is not None and entry["objective"] != digest(objective):
+        entries, stem = self._listed.get(objective.name, []), file_stem(objective.name)
+        if any(entry["objective"] != digest(objective) for entry in entries):
             raise BadInputError(
                 f"{str(self.path)!r} holds a picture of another objective that is also called {objective.name!r}. Give "
                 "this one another name, or choose another folder."
             )
-        for name, other in self._found.items():
-            if name != objective.name and str(other["file"]).lower() == f"{stem}.{self.suffix}".lower():
+        for name, others in self._listed.items():
+            files = {str(other["file"]).lower() for other in others}
+            if name != objective.name and f"{stem}.{self.suffix}".lower() in files:
                 raise BadInputError(_same_file(objective.name, name, stem))
 
 
