@@ -5,20 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from interp import hooks, image
 from interp.errors import BadInputError
-from interp.featurevis.compute import Compute
 from interp.featurevis.looking import look
 from interp.featurevis.measures import saturation
 from interp.featurevis.objectives import Objective
 from interp.featurevis.parameterizations import Parameterization, Size, sides
 from interp.featurevis.streams import Streams, streams
-from interp.featurevis.transforms import Transform
+
+if TYPE_CHECKING:
+    from interp.featurevis.recipe import Recipe  # which is made of stages
 
 BETAS = (0.5, 0.99)
 SATURATED = 0.05  # above this share of values that are written as 0 or 255, a rendering says so
@@ -111,25 +112,22 @@ class Ascent:
 
     Attributes:
         network: frozen, as `folding.fold` makes it.
-        objective, transforms, rate, seed: as for `render`.
+        objective: as for `render`.
+        recipe: transforms, rate, seed, and how the network is computed; the final score is always float32.
         snapshots: the steps after which the images are kept.
-        compute: how the network is computed during the ascent; the final score is always float32.
     """
 
     network: nn.Module
     objective: Objective
-    transforms: tuple[Transform, ...]
-    rate: float
-    seed: int
+    recipe: Recipe
     snapshots: frozenset[int] = frozenset()
-    compute: Compute = field(default_factory=Compute)
 
     def run(
         self, start: Parameterization, stages: Sequence[Stage], advance: Callable[[], object]
     ) -> tuple[Parameterization, Log]:
         """Return where the ascent ends, and what was noted on the way."""
         log = Log(self.snapshots, self._channels(start))
-        random = streams(self.seed, "transforms", start.names)
+        random = streams(self.recipe.seed, "transforms", start.names)
         with torch.enable_grad():  # the caller may be inside no_grad
             images = copy.deepcopy(start).to(image.device_of(self.network))
             for stage in stages:
@@ -151,7 +149,7 @@ class Ascent:
     def _climb(
         self, images: Parameterization, steps: int, random: Streams, log: Log, advance: Callable[[], object]
     ) -> None:
-        optimizer = Adam(images.parameters(), self.rate)
+        optimizer = Adam(images.parameters(), self.recipe.rate)
         for _ in range(steps):
             pixels = images()
             scores = self._score(pixels, random)
@@ -162,8 +160,8 @@ class Ascent:
             advance()
 
     def _score(self, pixels: Tensor, random: Streams) -> Tensor:
-        with self.compute.casting(pixels.device):
-            seen = look(self.network, pixels, self.objective.layers, self.transforms, random)
+        with self.recipe.compute.casting(pixels.device):
+            seen = look(self.network, pixels, self.objective.layers, self.recipe.transforms, random)
         scores = self.objective({layer: values.float() for layer, values in seen.items()})
         if not scores.requires_grad:
             raise BadInputError(
@@ -174,5 +172,5 @@ class Ascent:
     @torch.no_grad()
     def final_score(self, pixels: Tensor, names: Sequence[str]) -> Tensor:
         """Return the objective (N,) on the images as they are."""
-        random = streams(self.seed, "last look", names)
+        random = streams(self.recipe.seed, "last look", names)
         return self.objective(look(self.network, pixels, self.objective.layers, (), random))

@@ -139,11 +139,8 @@ def render(
     start = parameterization
     stages = fitting_stages(network, [objective], recipe, None if start is None else start.size)
     bar = tqdm(total=_steps(stages), desc=objective.name, disable=not progress, unit="step")
-    with bar, torch.inference_mode(False):
-        if start is None:
-            channels = hooks.inputs_of(network).channels
-            start = standard_image(stages[0].size, _names(objective), recipe.seed, channels)
-        ascent = _ascent(network, objective, recipe, snapshots)
+    with bar:
+        ascent = Ascent(network, objective, recipe, frozenset(snapshots))
         return _told(_rendering(ascent, start, stages, bar.update))
 
 
@@ -173,7 +170,8 @@ def render_many(
     total = len(batches) * _steps(stages)
     with tqdm(total=total, desc=label, disable=not progress, unit="step") as bar:
         for part in batches:
-            rendering = _told(_batch(_ascent(network, together(part), recipe), stages, bar.update))
+            ascent = Ascent(network, together(part), recipe)
+            rendering = _told(_rendering(ascent, None, stages, bar.update))
             yield from (rendering[index] for index in range(len(rendering)))
 
 
@@ -182,38 +180,21 @@ def _prepared(model: nn.Module, layers: Collection[str], recipe: Recipe) -> nn.M
         return recipe.compute.prepared(folding.fold(model, keep=layers), layers)
 
 
-def _ascent(
-    network: nn.Module, objective: Objective, recipe: Recipe, snapshots: Iterable[int] = ()
-) -> Ascent:
-    return Ascent(
-        network,
-        objective,
-        tuple(recipe.transforms),
-        recipe.rate,
-        recipe.seed,
-        frozenset(snapshots),
-        recipe.compute,
-    )
-
-
 def _steps(stages: Sequence[Stage]) -> int:
     return sum(stage.steps for stage in stages)
 
 
-def _batch(ascent: Ascent, stages: Sequence[Stage], advance: Callable[[], object]) -> Rendering:
-    with torch.inference_mode(False):
-        channels = hooks.inputs_of(ascent.network).channels
-        images = standard_image(stages[0].size, _names(ascent.objective), ascent.seed, channels)
-        return _rendering(ascent, images, stages, advance)
-
-
+@torch.inference_mode(False)
 def _rendering(
-    ascent: Ascent, start: Parameterization, stages: Sequence[Stage], advance: Callable[[], object]
+    ascent: Ascent, start: Parameterization | None, stages: Sequence[Stage], advance: Callable[[], object]
 ) -> Rendering:
+    seed, inputs = ascent.recipe.seed, hooks.inputs_of(ascent.network)
+    if start is None:
+        start = standard_image(stages[0].size, _names(ascent.objective), seed, inputs.channels)
     images, log = ascent.run(start, stages, advance)
     with torch.no_grad():
         pixels = images()
-    names, inputs = _names(ascent.objective, len(pixels)), hooks.inputs_of(ascent.network)
+    names = _names(ascent.objective, len(pixels))
     colors, alpha = pixels[:, : inputs.channels], pixels[:, inputs.channels :]
     return Rendering(
         images=colors.contiguous(),
@@ -221,7 +202,7 @@ def _rendering(
         history=torch.stack(log.scores),
         name=ascent.objective.name,
         names=names,
-        seed=ascent.seed,
+        seed=seed,
         settings=_settings(ascent, start, stages),
         snapshots=log.snapshots,
         alpha=alpha if alpha.shape[1] else None,
@@ -233,9 +214,9 @@ def _rendering(
 def _settings(ascent: Ascent, start: Parameterization, stages: Sequence[Stage]) -> dict[str, object]:
     return {
         "parameterization": type(start).__name__,
-        "transforms": ", ".join(repr(transform) for transform in ascent.transforms),
+        "transforms": ", ".join(repr(transform) for transform in ascent.recipe.transforms),
         "stages": [[*sides(stage.size), stage.steps] for stage in stages],
-        "rate": ascent.rate,
+        "rate": ascent.recipe.rate,
         "betas": list(BETAS),
     }
 
