@@ -136,17 +136,18 @@ def answer(model: nn.Module, images: Tensor) -> Any:
         raise
     except (RuntimeError, AssertionError) as error:
         taken, (given, height, width) = hooks.inputs_of(model).channels, images.shape[1:]
-        if "channels" not in str(error):
-            if not SIZES.search(str(error)):
-                raise  # an error of the network itself
+        if "channels" in str(error):
+            raise BadInputError(
+                f"The network is taken to be for images of {taken} channels, these have {given}, and it fails: "
+                f"{error}. Give images of as many channels as it takes, or say how many: model.inputs = "
+                "image.Inputs(channels=...)."
+            ) from error
+        if SIZES.search(str(error)):
             raise BadInputError(
                 f"The network fails on images of {height} x {width} pixels ({type(error).__name__}: {error}). If it is "
                 "made for images of one size, give them that: image.resize(images, (height, width))."
             ) from error
-        raise BadInputError(
-            f"The network is taken to be for images of {taken} channels, these have {given}, and it fails: {error}. "
-            "Give images of as many channels as it takes, or say how many: model.inputs = image.Inputs(channels=...)."
-        ) from error
+        raise  # an error of the network itself
 
 
 def at_once(images: Tensor) -> int:

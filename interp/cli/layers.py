@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    command = commands.add_parser(
+    command = network.add_command(
+        commands,
         "layers",
         help="list the layers of a network and the shapes that they give",
         description="List the layers of a network, their classes, and the shapes that they give: channels, and "
         "positions where there are any. In Python: hooks.survey(model, images).",
-        epilog=network.HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    network.add_arguments(command)
     command.add_argument("--size", type=int, default=224, help="side of the images, in pixels (%(default)s)")
     command.set_defaults(check=check, command=list_layers)
 

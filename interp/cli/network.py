@@ -15,6 +15,8 @@ from interp.errors import BadInputError, MissingFileError, UnknownNameError
 if TYPE_CHECKING:
     from torch import nn
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 NAMED = ("efficientnet_lite0", "inceptionv1", "googlenet")
 FAMILIES = ("torchvision", "timm")
 OWN = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)")
@@ -29,7 +31,21 @@ HELP = """the network:
 A file of weights is read as numbers alone; nothing in it is run. A network that was pickled as a whole is not read."""
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+def add_command(commands: Commands, name: str, **texts: str) -> argparse.ArgumentParser:
+    """Add a command that looks at a network.
+
+    Args:
+        commands: where to.
+        name: of the command.
+        texts: `help=`, `description=` and, where it has more to say than how a network is named, `epilog=`.
+    """
+    options = {"epilog": HELP, **texts}
+    command = commands.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
+    _add_arguments(command)
+    return command
+
+
+def _add_arguments(command: argparse.ArgumentParser) -> None:
     """Add what names a network."""
     command.add_argument(
         "model", metavar="MODEL", help="a network by name, or your own as FILE.py:NAME; see below"
@@ -69,13 +85,17 @@ def check(options: argparse.Namespace) -> None:
     if bool(options.mean) != bool(options.std):
         raise BadInputError("--mean and --std belong together: the network takes (image - mean) / std.")
     if options.mean:
-        mean, std = (parse_numbers(f"--{name}", getattr(options, name)) for name in ("mean", "std"))
+        mean, std = _normalization(options)
         if len(mean) != len(std):
             raise BadInputError(
                 f"--mean and --std need a number for each channel; got {len(mean)} and {len(std)} of them."
             )
     if options.classes:
         class_names(options.classes)
+
+
+def _normalization(options: argparse.Namespace) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return parse_numbers("--mean", options.mean), parse_numbers("--std", options.std)
 
 
 def _check_name(name: str) -> None:
@@ -139,7 +159,7 @@ def load(options: argparse.Namespace) -> nn.Module:
     model = _built(options)
     names = class_names(options.classes) if options.classes else None
     if options.mean:
-        mean, std = (parse_numbers(f"--{name}", getattr(options, name)) for name in ("mean", "std"))
+        mean, std = _normalization(options)
         model = zoo.normalized(model, mean, std, names)
     elif names:
         model.class_names = names  # type: ignore[assignment]

@@ -23,15 +23,13 @@ OUTPUT = "output"
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    command = commands.add_parser(
+    command = network.add_command(
+        commands,
         "render",
         help="render what the channels of a layer want to see",
         description="Render channels of a layer into a folder, with a manifest. After an interruption the same command "
         "goes on, and the files end up with the same bytes.",
-        epilog=network.HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    network.add_arguments(command)
     command.add_argument(
         "layer", metavar="LAYER", help="a name that `interp layers MODEL` lists, or output for the logits"
     )

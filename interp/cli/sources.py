@@ -185,13 +185,14 @@ def _folder(options: argparse.Namespace, channels: int) -> spectrum.Folder:
 
 def _own(options: argparse.Namespace, channels: int) -> Any:
     from interp import spectrum
+    from interp.spectrum.entries import is_source
     from interp.zoo import own
 
     found = OWN.fullmatch(options.data)
     if found is None:
         raise BadInputError(f"--data {options.data!r} is not FILE.py:NAME.")
     made = own.called_in(found["file"], found["name"])
-    if all(hasattr(made, name) for name in ("entries", "find", "fingerprint", "shards")):
+    if is_source(made):
         return made
     if not (hasattr(made, "__len__") and hasattr(made, "__getitem__")):
         raise BadInputError(

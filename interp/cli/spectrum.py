@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp.cli import network, sources, streams
-from interp.cli.texts import parse_names, parse_share
-from interp.errors import BadInputError, MissingFileError, UnknownNameError
+from interp.cli.texts import check_folder, parse_names, parse_share
+from interp.errors import BadInputError, UnknownNameError
 
 if TYPE_CHECKING:
     from interp import spectrum
@@ -44,9 +44,8 @@ def check(options: argparse.Namespace) -> None:
     for text in options.show:
         parse_unit(text, layers)
     parse_share(options.share)
-    folder = Path(options.save).parent if options.save else None
-    if folder is not None and not folder.is_dir():
-        raise MissingFileError(f"--save {options.save!r}: there is no folder {str(folder)!r}. Make it first.")
+    if options.save:
+        check_folder("--save", options.save)
 
 
 def parse_unit(text: str, layers: Sequence[str]) -> tuple[str, int]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp.cli import network, sources
-from interp.cli.texts import parse_names
-from interp.errors import BadInputError, MissingFileError
+from interp.cli.texts import check_folder, parse_names
+from interp.errors import BadInputError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,14 +21,13 @@ WANDB = "wandb:"
 
 def add_command(commands: Commands, name: str, what: str) -> argparse.ArgumentParser:
     """Add a command that sends images through layers."""
-    command = commands.add_parser(
+    command = network.add_command(
+        commands,
         name,
         help=what,
         description=f"{what[0].upper()}{what[1:]}. After an interruption the same command goes on.",
         epilog=f"{network.HELP}\n\n{sources.HELP}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    network.add_arguments(command)
     command.add_argument(
         "--layers", metavar="NAME,...", required=True, help="names that `interp layers MODEL` lists"
     )
@@ -55,10 +53,8 @@ def check(options: argparse.Namespace) -> None:
     network.check(options)
     sources.check(options)
     parse_names("--layers", options.layers)
-    if options.log and not options.log.startswith(WANDB) and not Path(options.log).parent.is_dir():
-        raise MissingFileError(
-            f"--log {options.log!r}: there is no folder {str(Path(options.log).parent)!r}. Make it first."
-        )
+    if options.log and not options.log.startswith(WANDB):
+        check_folder("--log", options.log)
     for name in ("k", "batch", "shard"):
         value = getattr(options, name)
         if value is not None and value < 1:

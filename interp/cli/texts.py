@@ -89,6 +89,13 @@ def parse_names(option: str, text: str) -> list[str]:
     return names
 
 
+def check_folder(option: str, name: str) -> None:
+    """Refuse a file that is to be written into a folder that is not there."""
+    folder = Path(name).parent
+    if not folder.is_dir():
+        raise MissingFileError(f"{option} {name!r}: there is no folder {str(folder)!r}. Make it first.")
+
+
 def existing(option: str, name: str) -> Path:
     """Return the path of a file that has to be there."""
     path = Path(name)

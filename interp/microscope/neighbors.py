@@ -93,10 +93,7 @@ def expanded_weights(model: nn.Module, lower: str, upper: str, size: int) -> Ten
     """
     network = linear(model, [lower, upper])
     gray = hooks.gray(network, (size, size)).requires_grad_()
-    with hooks.evaluating(
-        network
-    ):  # no farther than the upper one: what comes behind may be for another size
-        found = hooks.run(network, gray, [lower, upper])
+    found = hooks.run(network, gray, [lower, upper])  # no farther: what comes behind may be for another size
     top = found[upper][0]
     middle = top[:, top.shape[1] // 2, top.shape[2] // 2] if top.ndim == 3 else top
     rows = [

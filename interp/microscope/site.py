@@ -112,7 +112,6 @@ def build(
     page = replace(page, size=page.size or getattr(job.source, "size", None) or 224)
     check_size(model, job.layers, page.size)
     warn_of_missing_normalization(model, page.size)
-    recipe = fv.Recipe(steps=max(page.steps, 1), size=pictures.picture_side(model, job.layers, page.size))
     work = site.with_name(f"{site.name}-work")
     runs.claim(site, {**job.settings, "side": page.side, "steps": page.steps})
     spectrum = run(job, work / "spectrum", engine=engine, sink=sink, progress=progress)
@@ -121,7 +120,7 @@ def build(
         model, spectrum, job.source, site / "thumbnails", images, side=page.side, progress=progress
     )
     if page.steps:
-        render = page.optimized or _renderer(model, spectrum, work, recipe, progress)
+        render = page.optimized or _renderer(model, spectrum, work, page, progress)
         _optimize(render, spectrum, site)
     _write_data(model, spectrum, shown, page, site)
     write_page(site)
@@ -145,10 +144,10 @@ def _optimize(render: Optimized, spectrum: Spectrum, site: Path) -> None:
         pictures.write_sheets(found, names, site / "optimized")
 
 
-def _renderer(
-    model: nn.Module, spectrum: Spectrum, work: Path, recipe: fv.Recipe, progress: bool
-) -> Optimized:
+def _renderer(model: nn.Module, spectrum: Spectrum, work: Path, page: Page, progress: bool) -> Optimized:
     """Return a function that renders all channels of a layer, and keeps what is finished."""
+    side = pictures.picture_side(model, tuple(spectrum.layers), page.size)
+    recipe = fv.Recipe(steps=page.steps, size=side)
 
     def render(layer: str, sign: int) -> Sequence[np.ndarray]:
         folder = work / f"optimized-{runs.file_stem(layer)}-{'plus' if sign > 0 else 'minus'}"

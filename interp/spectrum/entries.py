@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -76,6 +77,13 @@ class Source(Protocol):
 
     def find(self, ids: Iterable[int]) -> Iterator[Entry]:
         """List the entries with these ids."""
+
+
+def is_source(thing: object) -> bool:
+    """Tell whether something has what a source has, without asking for its fingerprint, which may take long."""
+    missing = object()
+    names = ("fingerprint", "shards", "entries", "find")
+    return all(inspect.getattr_static(thing, name, missing) is not missing for name in names)
 
 
 def printable(text: str) -> str:

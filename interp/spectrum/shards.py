@@ -20,7 +20,7 @@ from interp import hooks, runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
-from interp.spectrum.entries import Source, batches
+from interp.spectrum.entries import Source, batches, is_source
 from interp.spectrum.logs import Sink, logged
 from interp.spectrum.measure import STANDARD, Measure
 from interp.spectrum.state import Spectrum, check_positive, merge
@@ -54,7 +54,7 @@ class Job:
     def __post_init__(self) -> None:
         for name in ("batch", "threads"):
             check_positive(name, getattr(self, name))
-        if not all(hasattr(self.source, name) for name in ("entries", "find", "fingerprint", "shards")):
+        if not is_source(self.source):
             raise BadInputError(
                 f"The images of a job have to be a source, such as spectrum.Folder(path); got {self.source!r:.80}."
             )

@@ -6,7 +6,6 @@ Howard, 2019, https://github.com/fastai/imagenette
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image as PILImage
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from interp import store
 from interp.errors import BadInputError, MissingExtraError, MissingFileError, UnknownNameError
 
 # In the order of their numbers, as torchvision sorts the folders.
@@ -36,7 +36,7 @@ Transform = Callable[[PILImage.Image], Tensor]
 
 def folder() -> Path:
     """Return where the archives lie, unless another folder is named: in the folder of the store."""
-    return Path(os.environ.get("INTERP_CACHE") or Path.home() / ".cache" / "interp") / "imagenette"
+    return store.folder() / "imagenette"
 
 
 def imagenette_transforms(train: bool, image_size: int = 128) -> Transform:
