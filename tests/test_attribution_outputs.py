@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -209,11 +210,8 @@ def test_threads_share_a_model_and_get_the_maps_that_each_gets_alone() -> None:
                 if not torch.equal(method(model, pictures[turn]), right):
                     wrong.append(turn)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
     assert wrong == []
     assert all(layer.training for layer in model.modules())
     assert model.act.inplace

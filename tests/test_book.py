@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import nbformat
 import numpy
@@ -568,16 +568,22 @@ def test_myst_becomes_markdown(myst: str, expected: str) -> None:
     assert notebooks.plain(myst, words, "book/segment/two") == expected
 
 
-def test_no_role_is_left_in_the_built_notebooks() -> None:
+def built_cells() -> Iterator[tuple[Path, Any]]:
+    """Yield (file, cell) of every notebook that the built book offers."""
     files = sorted((ROOT / "_build" / "html" / "notebooks").rglob("*.ipynb"))
     if not files:
         pytest.skip("the book is not built (make book)")
     for file in files:
         for cell in nbformat.read(file, as_version=4).cells:
-            text = re.sub(r"\$[^$]*\$|`[^`]*`", "", cell.source) if cell.cell_type == "markdown" else ""
-            assert not re.search(r"\{[a-z:]+\}`|^:::|^```\{", text, re.MULTILINE), (
-                f"{file.name}: {cell.source[:200]}"
-            )
+            yield file, cell
+
+
+def test_no_role_is_left_in_the_built_notebooks() -> None:
+    for file, cell in built_cells():
+        text = re.sub(r"\$[^$]*\$|`[^`]*`", "", cell.source) if cell.cell_type == "markdown" else ""
+        assert not re.search(r"\{[a-z:]+\}`|^:::|^```\{", text, re.MULTILINE), (
+            f"{file.name}: {cell.source[:200]}"
+        )
 
 
 def test_a_link_to_a_page_without_code_is_words_where_there_is_no_site() -> None:
@@ -586,22 +592,15 @@ def test_a_link_to_a_page_without_code_is_words_where_there_is_no_site() -> None
 
 
 def test_links_in_the_built_notebooks_lead_to_notebooks() -> None:
-    files = sorted((ROOT / "_build" / "html" / "notebooks").rglob("*.ipynb"))
-    if not files:
-        pytest.skip("the book is not built (make book)")
-    for file in files:
-        for cell in nbformat.read(file, as_version=4).cells:
-            text = re.sub(r"`[^`]*`", "", cell.source) if cell.cell_type == "markdown" else ""
-            for words, target in re.findall(r"\[([^\]]*)\]\(([^):#]+)\)", text):
-                assert words, f"{file.name}: {target}"
-                assert (file.parent / target).exists(), f"{file.name}: {target}"
+    for file, cell in built_cells():
+        text = re.sub(r"`[^`]*`", "", cell.source) if cell.cell_type == "markdown" else ""
+        for words, target in re.findall(r"\[([^\]]*)\]\(([^):#]+)\)", text):
+            assert words, f"{file.name}: {target}"
+            assert (file.parent / target).exists(), f"{file.name}: {target}"
 
 
 def test_what_a_run_elsewhere_is_compared_with_is_rounded_text() -> None:
-    files = sorted((ROOT / "_build" / "html" / "notebooks").rglob("*.ipynb"))
-    if not files:
-        pytest.skip("the book is not built (make book)")
-    cells = [cell for file in files for cell in nbformat.read(file, as_version=4).cells]
+    cells = [cell for _, cell in built_cells()]
     compared = [cell for cell in cells if "nbval-check-output" in cell.metadata.get("tags", [])]
     assert len(compared) >= 10
     for cell in compared:
