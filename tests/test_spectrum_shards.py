@@ -13,7 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from spectra import job, pictures, same, tiny
@@ -361,3 +363,10 @@ def test_a_folder_of_something_else_is_no_run(tmp_path: Path) -> None:
 def test_counts_of_processes_are_checked() -> None:
     with pytest.raises(BadInputError, match="At least one"):
         processes(0)
+
+
+def test_a_job_takes_numbers_of_numpy_and_devices_of_torch(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"batch": np.int64(4), "threads": np.int32(1), "device": torch.device("cpu")}
+    found = dataclasses.replace(job(), **given)
+    assert found.settings == dataclasses.replace(job(), batch=4).settings
+    prepare(found, tmp_path / "run")  # writes them

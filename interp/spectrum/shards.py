@@ -53,9 +53,9 @@ class Job:
 
     def __post_init__(self) -> None:
         for name in ("batch", "threads"):
-            check_positive(name, getattr(self, name))
+            object.__setattr__(self, name, check_positive(name, getattr(self, name)))
         object.__setattr__(self, "layers", tuple(named(self.model, self.layers)))
-        object.__setattr__(self, "device", self.device or str(hooks.device_of(self.model)))
+        object.__setattr__(self, "device", str(self.device or hooks.device_of(self.model)))
         # A source of one's own need not say it; its first batch does.
         check_channels(self.model, getattr(self.source, "channels", None))
 
