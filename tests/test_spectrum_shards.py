@@ -370,3 +370,13 @@ def test_a_job_takes_numbers_of_numpy_and_devices_of_torch(tmp_path: Path) -> No
     found = dataclasses.replace(job(), **given)
     assert found.settings == dataclasses.replace(job(), batch=4).settings
     prepare(found, tmp_path / "run")  # writes them
+
+
+def test_a_job_whose_network_was_trained_on_is_another_job(tmp_path: Path) -> None:
+    before = run(one := job(), tmp_path / "run")
+    with torch.no_grad():
+        one.model.get_parameter("conv.weight").neg_()
+    with pytest.raises(BadInputError, match="belongs to another run: model"):
+        run(one, tmp_path / "run")
+    assert not same(before, run(one, tmp_path / "other"))
+    assert runs.claimed(tmp_path / "other")["model"] != runs.claimed(tmp_path / "run")["model"]

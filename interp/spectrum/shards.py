@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,7 @@ def compute(
         BadInputError: the share is none, or the folder belongs to another job.
         UnwritableError: the folder cannot be written; what is finished stays.
     """
+    job = replace(job)  # which forgets the settings that it had when the network was perhaps another one
     mine, folder = runs.Share(*share).of(range(job.source.shards)), Path(folder)
     prepare(job, folder)
     todo = sorted({*mine} & {*job.unfinished(folder)})
