@@ -380,3 +380,11 @@ def test_a_job_whose_network_was_trained_on_is_another_job(tmp_path: Path) -> No
         run(one, tmp_path / "run")
     assert not same(before, run(one, tmp_path / "other"))
     assert runs.claimed(tmp_path / "other")["model"] != runs.claimed(tmp_path / "run")["model"]
+
+
+def test_a_network_that_keeps_tensors_with_their_graphs_is_run_in_shards(tmp_path: Path) -> None:
+    one = job()
+    one.model.seen = one.model(
+        pictures(1)[0][0][None]
+    )  # as a forward pass with `self.seen = ...` leaves it behind
+    assert same(run(one, tmp_path / "run"), run(job(), tmp_path / "other"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections import deque
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import hooks, runs
+from interp import folding, hooks, runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
@@ -238,7 +237,7 @@ def _of_shard(folder: Path, key: str, shard: int) -> Spectrum:
 def worker(job: Job, folder: Path) -> Callable[[int], int]:
     """Return a function that computes one shard and writes its file; it prepares the network once."""
     runs.remove_leftovers(folder)  # of a process whose place this one takes
-    model = copy.deepcopy(job.model).to(job.device)  # what was passed in stays where it is
+    model = folding.copied(job.model).to(job.device)  # what was passed in stays where it is
     score = scorer(model, job.layers, pool=job.measure.pool, fold=job.measure.fold)
 
     def work(shard: int) -> int:
