@@ -248,3 +248,10 @@ def test_a_measure_and_its_changes_by_name_are_one_thing() -> None:
 def test_a_measure_that_cannot_be_is_refused_when_it_is_made(options: dict[str, Any], message: str) -> None:
     with pytest.raises((BadInputError, UnknownNameError), match=message):
         Measure(**options)
+
+
+def test_a_level_is_needed_for_every_layer() -> None:
+    with pytest.raises(UnknownNameError, match="layer among the levels 'deep'"):
+        Spectrum.empty({"conv": 4, "deep": 6}, level={"conv": torch.zeros(4)})
+    listed: Any = {"conv": [0.5] * 4}
+    assert Spectrum.empty({"conv": 4}, level=listed)["conv", 0].level == 0.5
