@@ -255,3 +255,8 @@ def test_a_level_is_needed_for_every_layer() -> None:
         Spectrum.empty({"conv": 4, "deep": 6}, level={"conv": torch.zeros(4)})
     listed: Any = {"conv": [0.5] * 4}
     assert Spectrum.empty({"conv": 4}, level=listed)["conv", 0].level == 0.5
+
+
+def test_a_batch_has_an_id_for_each_image() -> None:
+    with pytest.raises(BadInputError, match="got 3 ids and 4 images"):  # the next batch could make up for it
+        Batch(torch.arange(3), torch.rand(4, 3, 8, 8))
