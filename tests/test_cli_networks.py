@@ -459,3 +459,17 @@ def test_help_says_what_is_run(capsys: pytest.CaptureFixture[str]) -> None:
         out = " ".join(capsys.readouterr().out.split())
         assert "FILE.py is run as a program is" in out
         assert "Run no file that you do not trust." in out
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
+def test_the_number_of_classes_does_not_depend_on_the_order_in_the_file(here: Path, name: str) -> None:
+    from interp.zoo import own
+
+    models = pytest.importorskip("torchvision.models")
+    state = models.get_model(name, weights=None, num_classes=5).state_dict()
+    torch.save(dict(sorted(state.items())), here / "sorted.pt")
+    files = ["sorted.pt"]
+    safetensors = pytest.importorskip("safetensors.torch")
+    safetensors.save_file(state, here / "w.safetensors")
+    for file in [*files, "w.safetensors"]:
+        assert own.from_family(f"torchvision:{name}", here / file)(torch.rand(1, 3, 64, 64)).shape == (1, 5)

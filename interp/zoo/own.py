@@ -202,7 +202,7 @@ def with_weights(model: nn.Module, file: str | os.PathLike[str]) -> nn.Module:
 def from_family(name: str, file: str | os.PathLike[str], *, normalized: bool = True) -> nn.Module:
     """Return a network of torchvision or timm with weights of one's own, in evaluation mode.
 
-    It gets as many outputs as the last weights in the file have.
+    It gets as many outputs as the weights of its last layer have in the file.
 
     Args:
         name: "torchvision:NAME" or "timm:NAME".
@@ -214,18 +214,22 @@ def from_family(name: str, file: str | os.PathLike[str], *, normalized: bool = T
         DamagedFileError: the weights are not those of such a network.
         MissingExtraError: torchvision or timm is not installed.
     """
-    classes = _classes(read_weights(file))
     family, _, rest = name.partition(":")
-    model, mean, std = (_torchvision if family == "torchvision" else _timm)(rest, classes)
+    make = _torchvision if family == "torchvision" else _timm
+    weights = read_weights(file)
+    # Where the last layer stands: the order in a file may be another one, .safetensors sorts the names.
+    last = list(make(rest, 2)[0].state_dict())[-1]
+    model, mean, std = make(rest, _classes(weights, last))
     model = with_weights(model, file).eval()
     return Normalized(model, mean, std) if normalized else model
 
 
-def _classes(weights: Mapping[str, Tensor]) -> int:
-    tables = [one for one in weights.values() if one.ndim >= 1]
-    if not tables:
-        raise DamagedFileError("The weights have no last layer, so that the number of classes is not known.")
-    return len(tables[-1])
+def _classes(weights: Mapping[str, Tensor], last: str) -> int:
+    if last not in weights or not weights[last].ndim:
+        raise DamagedFileError(
+            f"The weights have no last layer {last!r}, so that the number of classes is not known."
+        )
+    return len(weights[last])
 
 
 Made = tuple[nn.Module, tuple[float, ...], tuple[float, ...]]
