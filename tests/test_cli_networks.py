@@ -473,3 +473,18 @@ def test_the_number_of_classes_does_not_depend_on_the_order_in_the_file(here: Pa
     safetensors.save_file(state, here / "w.safetensors")
     for file in [*files, "w.safetensors"]:
         assert own.from_family(f"torchvision:{name}", here / file)(torch.rand(1, 3, 64, 64)).shape == (1, 5)
+
+
+def test_a_file_that_was_changed_is_run_anew_and_another_is_not(tmp_path: Path) -> None:
+    from interp import errors
+    from interp.zoo import own
+
+    text = "from torch import nn\nclass Net(nn.Linear): pass\ndef make(): return Net(2, {})\n"
+    (file := tmp_path / "changed_since.py").write_text(text.format(2))
+    first, second = own.from_file(file, "make"), own.from_file(file, "make")
+    assert type(first) is type(second)
+    file.write_text(text.format(3))
+    assert own.from_file(file, "make").out_features == 3
+    (dotted := tmp_path / "my.net.py").write_text(text.format(2))
+    with pytest.raises(errors.BadInputError, match="with a dot"):
+        own.from_file(dotted, "make")

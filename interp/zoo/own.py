@@ -29,6 +29,7 @@ NESTED = (
     "model_state_dict",
     "model",
 )  # where training programs put the weights in a checkpoint
+CONTENT = "_interp_content"  # what a file that was run held then
 WRAPPED = "module."  # what nn.DataParallel puts before every name
 
 
@@ -39,7 +40,7 @@ def from_file(file: str | os.PathLike[str], name: str) -> nn.Module:
     are the same each time.
 
     Args:
-        file: the Python file; others beside it can be imported by it.
+        file: the Python file; others beside it can be imported by it. It is run once, and anew when it was changed.
         name: a function or class that gives the network without arguments, or the network itself.
 
     Raises:
@@ -79,15 +80,19 @@ def called_in(file: str | os.PathLike[str], name: str) -> Any:
 def _run(file: Path) -> ModuleType:
     if not file.is_file():
         raise MissingFileError(f"There is no file {str(file)!r}. Check the path.")
-    known = sys.modules.get(file.stem)
-    if known is not None and getattr(known, "__file__", None) == str(file):
-        return known
-    if known is not None or _elsewhere(file):
+    known, content = sys.modules.get(file.stem), file.read_bytes()
+    mine = getattr(known, "__file__", None) == str(file)
+    if mine and vars(known).get(CONTENT, content) == content:
+        return known  # type: ignore[return-value]
+    if "." in file.stem:
+        raise BadInputError(f"No module can be called {file.stem!r}, with a dot. Rename {str(file)!r}.")
+    if not mine and (known is not None or _elsewhere(file)):
         raise BadInputError(f"Another module is called {file.stem!r} already. Rename {str(file)!r}.")
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
         raise BadInputError(f"{str(file)!r} is no Python file.")
     module = importlib.util.module_from_spec(spec)
+    setattr(module, CONTENT, content)  # a file that was changed since is run anew
     # Other processes find its classes by the name of the module, and the file the modules beside it.
     sys.modules[file.stem] = module
     if str(file.parent) not in sys.path:
