@@ -488,3 +488,12 @@ def test_a_file_that_was_changed_is_run_anew_and_another_is_not(tmp_path: Path) 
     (dotted := tmp_path / "my.net.py").write_text(text.format(2))
     with pytest.raises(errors.BadInputError, match="with a dot"):
         own.from_file(dotted, "make")
+
+
+def test_the_mark_that_spreadsheets_put_in_front_belongs_to_no_name(tmp_path: Path) -> None:
+    from interp.cli import network, sources
+
+    (tmp_path / "labels.csv").write_text("a.png,cat\n", encoding="utf-8-sig")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
+    assert sources.read_labels(str(tmp_path / "labels.csv")).table == {"a.png": "cat"}
+    assert network.class_names(str(tmp_path / "classes.txt")) == ("cat", "dog")
