@@ -487,3 +487,9 @@ def test_a_rendering_shows_itself(tiny: nn.Module) -> None:
     side = both.images.shape[3]
     torch.testing.assert_close(picture[..., :side], both.images[:1], atol=0.51 / 255, rtol=0)
     torch.testing.assert_close(picture[..., -side:], both.images[1:], atol=0.51 / 255, rtol=0)
+
+
+def test_an_objective_that_gives_no_score_for_each_image_is_refused_at_once() -> None:
+    per_channel = fv.of_layer("0", lambda values: values.mean(dim=(0, 2, 3)))
+    with pytest.raises(BadInputError, match="a score for each image; got 4 for 1"):
+        fv.render(nn.Sequential(nn.Conv2d(3, 4, 3)), per_channel, size=16, steps=1)
