@@ -493,3 +493,8 @@ def test_an_objective_that_gives_no_score_for_each_image_is_refused_at_once() ->
     per_channel = fv.of_layer("0", lambda values: values.mean(dim=(0, 2, 3)))
     with pytest.raises(BadInputError, match="a score for each image; got 4 for 1"):
         fv.render(nn.Sequential(nn.Conv2d(3, 4, 3)), per_channel, size=16, steps=1)
+
+
+def test_the_settings_of_a_rendering_know_its_precision() -> None:
+    one = fv.render(nn.Conv2d(3, 4, 3), fv.logit(0), size=16, steps=1, compute=fv.Compute("bfloat16"))
+    assert one.settings["precision"] == "bfloat16"

@@ -237,6 +237,7 @@ def _settings(ascent: Ascent, start: Parameterization, stages: Sequence[Stage]) 
         "stages": [[*sides(stage.size), stage.steps] for stage in stages],
         "rate": ascent.rate,
         "betas": list(BETAS),
+        "precision": ascent.compute.precision,
     }
 
 
