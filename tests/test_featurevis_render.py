@@ -161,6 +161,10 @@ def test_recipes_of_the_same_content_are_equal() -> None:
         ({"size": 3}, "3 x 3 is not usable"),
         ({"batch": 0}, "at least one image"),
         ({"rate": float("nan")}, "finite number"),
+        ({"rate": "0.1"}, "finite number"),
+        ({"rate": -0.1}, "To minimize: -objective"),
+        ({"seed": 1.5}, "seed has to be a whole number"),
+        ({"batch": 2.0}, "batch has to be a whole number"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused_when_it_is_made(options: dict[str, Any], message: str) -> None:
