@@ -502,3 +502,8 @@ def test_an_objective_that_gives_no_score_for_each_image_is_refused_at_once() ->
 def test_the_settings_of_a_rendering_know_its_precision() -> None:
     one = fv.render(nn.Conv2d(3, 4, 3), fv.logit(0), size=16, steps=1, compute=fv.Compute("bfloat16"))
     assert one.settings["precision"] == "bfloat16"
+
+
+def test_the_smallest_half_that_an_image_can_have_is_a_stage() -> None:
+    assert fv.Recipe(steps=4, size=16).stages() == (fv.Stage((8, 8), 2), fv.Stage(16, 2))
+    assert fv.Recipe(steps=4, size=15).stages() == (fv.Stage(15, 4),)

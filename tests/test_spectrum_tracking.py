@@ -260,3 +260,12 @@ def test_a_level_is_needed_for_every_layer() -> None:
 def test_a_batch_has_an_id_for_each_image() -> None:
     with pytest.raises(BadInputError, match="got 3 ids and 4 images"):  # the next batch could make up for it
         Batch(torch.arange(3), torch.rand(4, 3, 8, 8))
+
+
+def test_the_middle_of_an_even_side_is_behind_it_and_scores_share_no_memory() -> None:
+    maps = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert pooled(maps, "center").item() == 10  # row 2, column 2
+    for activations in (maps, logits := torch.zeros(1, 3)):
+        pooled(activations, "center").add_(1)
+    assert not logits.any()
+    assert maps[0, 0, 2, 2] == 10
