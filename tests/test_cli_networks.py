@@ -140,7 +140,7 @@ def test_a_network_for_one_size_is_rendered(
 ) -> None:
     command = ["render", f"{file}:Fixed", "deep", "--channels", "0,1", "--steps", "2", "-o", "out"]
     assert cli.main([*command, "--size", "32"]) == 0
-    assert runs.claimed(here / "out")["stages"].startswith("(Stage(size=32, steps=2),)")
+    assert runs.claimed(here / "out")["steps"].startswith("(Stage(size=32, steps=2),)")
     capsys.readouterr()
     assert cli.main([*command, "--size", "64"]) == 1
     error = capsys.readouterr().err
