@@ -459,3 +459,41 @@ def test_help_says_what_is_run(capsys: pytest.CaptureFixture[str]) -> None:
         out = " ".join(capsys.readouterr().out.split())
         assert "FILE.py is run as a program is" in out
         assert "Run no file that you do not trust." in out
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
+def test_the_number_of_classes_does_not_depend_on_the_order_in_the_file(here: Path, name: str) -> None:
+    from interp.zoo import own
+
+    models = pytest.importorskip("torchvision.models")
+    state = models.get_model(name, weights=None, num_classes=5).state_dict()
+    torch.save(dict(sorted(state.items())), here / "sorted.pt")
+    files = ["sorted.pt"]
+    safetensors = pytest.importorskip("safetensors.torch")
+    safetensors.save_file(state, here / "w.safetensors")
+    for file in [*files, "w.safetensors"]:
+        assert own.from_family(f"torchvision:{name}", here / file)(torch.rand(1, 3, 64, 64)).shape == (1, 5)
+
+
+def test_a_file_that_was_changed_is_run_anew_and_another_is_not(tmp_path: Path) -> None:
+    from interp import errors
+    from interp.zoo import own
+
+    text = "from torch import nn\nclass Net(nn.Linear): pass\ndef make(): return Net(2, {})\n"
+    (file := tmp_path / "changed_since.py").write_text(text.format(2))
+    first, second = own.from_file(file, "make"), own.from_file(file, "make")
+    assert type(first) is type(second)
+    file.write_text(text.format(3))
+    assert own.from_file(file, "make").out_features == 3
+    (dotted := tmp_path / "my.net.py").write_text(text.format(2))
+    with pytest.raises(errors.BadInputError, match="with a dot"):
+        own.from_file(dotted, "make")
+
+
+def test_the_mark_that_spreadsheets_put_in_front_belongs_to_no_name(tmp_path: Path) -> None:
+    from interp.cli import network, sources
+
+    (tmp_path / "labels.csv").write_text("a.png,cat\n", encoding="utf-8-sig")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
+    assert sources.read_labels(str(tmp_path / "labels.csv")).table == {"a.png": "cat"}
+    assert network.class_names(str(tmp_path / "classes.txt")) == ("cat", "dog")

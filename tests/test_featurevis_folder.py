@@ -374,3 +374,7 @@ def test_a_batch_that_another_share_rendered_anew_is_not_rendered_each_time(tmp_
     for share in ((0, 2), (0, 1)):  # whichever manifest lists it
         fv.render_folder(network(), OBJECTIVES[:4], tmp_path / "out", share=share, **SETTINGS)
         assert picture.stat().st_mtime_ns == 0
+
+
+def test_a_rate_is_the_same_number_however_it_is_written() -> None:
+    assert repr(fv.Recipe(rate=1)) == repr(fv.Recipe(rate=np.float32(1)))  # type: ignore[arg-type]

@@ -161,6 +161,10 @@ def test_recipes_of_the_same_content_are_equal() -> None:
         ({"size": 3}, "3 x 3 is not usable"),
         ({"batch": 0}, "at least one image"),
         ({"rate": float("nan")}, "finite number"),
+        ({"rate": "0.1"}, "finite number"),
+        ({"rate": -0.1}, "To minimize: -objective"),
+        ({"seed": 1.5}, "seed has to be a whole number"),
+        ({"batch": 2.0}, "batch has to be a whole number"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused_when_it_is_made(options: dict[str, Any], message: str) -> None:
@@ -487,3 +491,19 @@ def test_a_rendering_shows_itself(tiny: nn.Module) -> None:
     side = both.images.shape[3]
     torch.testing.assert_close(picture[..., :side], both.images[:1], atol=0.51 / 255, rtol=0)
     torch.testing.assert_close(picture[..., -side:], both.images[1:], atol=0.51 / 255, rtol=0)
+
+
+def test_an_objective_that_gives_no_score_for_each_image_is_refused_at_once() -> None:
+    per_channel = fv.of_layer("0", lambda values: values.mean(dim=(0, 2, 3)))
+    with pytest.raises(BadInputError, match="a score for each image; got 4 for 1"):
+        fv.render(nn.Sequential(nn.Conv2d(3, 4, 3)), per_channel, size=16, steps=1)
+
+
+def test_the_settings_of_a_rendering_know_its_precision() -> None:
+    one = fv.render(nn.Conv2d(3, 4, 3), fv.logit(0), size=16, steps=1, compute=fv.Compute("bfloat16"))
+    assert one.settings["precision"] == "bfloat16"
+
+
+def test_the_smallest_half_that_an_image_can_have_is_a_stage() -> None:
+    assert fv.Recipe(steps=4, size=16).stages() == (fv.Stage((8, 8), 2), fv.Stage(16, 2))
+    assert fv.Recipe(steps=4, size=15).stages() == (fv.Stage(15, 4),)

@@ -388,3 +388,15 @@ def test_the_size_is_that_of_the_source_and_no_layer_behind_is_asked(tmp_path: P
     assert [each["grid"] for each in found["layers"]] == [[32, 32], [30, 30]]
     build(Job(model, ("0", "1"), files, Measure(k=3)), tmp_path / "other", steps=0, size=64)
     assert data(tmp_path / "other" / "data" / "index.js")["size"] == 64
+
+
+def test_a_layer_called_index_and_the_folder_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    monkeypatch.chdir(tmp_path / "site")
+    model = nn.Sequential()
+    model.add_module("index", nn.Conv2d(3, 4, 3))
+    site = make(Path(), model=model, layers=("index",), steps=0).parent
+    (layer,) = data(site / "data" / "index.js")["layers"]
+    assert len(data(site / "data" / f"{layer['slug']}.js")["units"]) == 4

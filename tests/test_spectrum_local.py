@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 from spectra import Tiny, job, pictures
 
-from interp.errors import BadInputError, LostWorkerError, UnknownNameError
+from interp.errors import BadInputError, LostWorkerError, UnknownNameError, UnwritableError
 from interp.spectrum import Folder, Items, local, processes, run, shards
 
 pytestmark = pytest.mark.slow
@@ -106,3 +108,20 @@ def test_a_large_picture_prints_no_warning_over_the_report(
 
 def test_what_is_packed_comes_back() -> None:
     assert local.unpack(local.pack(job())).settings == job().settings
+
+
+def test_what_a_job_was_packed_into_is_gone_afterwards_and_a_full_disk_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with local._in_file(b"job") as file:
+        assert file.read_bytes() == b"job"
+    assert not list(tmp_path.iterdir())
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UnwritableError, match="No space left"), local._in_file(b"job"):
+        pass
+    assert not list(tmp_path.iterdir())

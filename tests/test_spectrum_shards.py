@@ -13,7 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from spectra import job, pictures, same, tiny
@@ -368,3 +370,28 @@ def test_a_text_is_no_source_and_a_job_shows_itself_in_a_line() -> None:
         Job(tiny(), ("norm",), "photos")  # type: ignore[arg-type]
     items = Items(list(torch.rand(2, 3, 8, 8)), "two")
     assert "Conv2d" not in repr(Job(tiny(), ("norm",), items))
+
+
+def test_a_job_takes_numbers_of_numpy_and_devices_of_torch(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"batch": np.int64(4), "threads": np.int32(1), "device": torch.device("cpu")}
+    found = dataclasses.replace(job(), **given)
+    assert found.settings == dataclasses.replace(job(), batch=4).settings
+    prepare(found, tmp_path / "run")  # writes them
+
+
+def test_a_job_whose_network_was_trained_on_is_another_job(tmp_path: Path) -> None:
+    before = run(one := job(), tmp_path / "run")
+    with torch.no_grad():
+        one.model.get_parameter("conv.weight").neg_()
+    with pytest.raises(BadInputError, match="belongs to another run: model"):
+        run(one, tmp_path / "run")
+    assert not same(before, run(one, tmp_path / "other"))
+    assert runs.claimed(tmp_path / "other")["model"] != runs.claimed(tmp_path / "run")["model"]
+
+
+def test_a_network_that_keeps_tensors_with_their_graphs_is_run_in_shards(tmp_path: Path) -> None:
+    one = job()
+    one.model.seen = one.model(
+        pictures(1)[0][0][None]
+    )  # as a forward pass with `self.seen = ...` leaves it behind
+    assert same(run(one, tmp_path / "run"), run(job(), tmp_path / "other"))

@@ -248,3 +248,24 @@ def test_a_measure_and_its_changes_by_name_are_one_thing() -> None:
 def test_a_measure_that_cannot_be_is_refused_when_it_is_made(options: dict[str, Any], message: str) -> None:
     with pytest.raises((BadInputError, UnknownNameError), match=message):
         Measure(**options)
+
+
+def test_a_level_is_needed_for_every_layer() -> None:
+    with pytest.raises(UnknownNameError, match="layer among the levels 'deep'"):
+        Spectrum.empty({"conv": 4, "deep": 6}, level={"conv": torch.zeros(4)})
+    listed: Any = {"conv": [0.5] * 4}
+    assert Spectrum.empty({"conv": 4}, level=listed)["conv", 0].level == 0.5
+
+
+def test_a_batch_has_an_id_for_each_image() -> None:
+    with pytest.raises(BadInputError, match="got 3 ids and 4 images"):  # the next batch could make up for it
+        Batch(torch.arange(3), torch.rand(4, 3, 8, 8))
+
+
+def test_the_middle_of_an_even_side_is_behind_it_and_scores_share_no_memory() -> None:
+    maps = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert pooled(maps, "center").item() == 10  # row 2, column 2
+    for activations in (maps, logits := torch.zeros(1, 3)):
+        pooled(activations, "center").add_(1)
+    assert not logits.any()
+    assert maps[0, 0, 2, 2] == 10

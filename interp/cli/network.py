@@ -129,7 +129,7 @@ def class_names(text: str) -> tuple[str, ...]:
     """
     if Path(text).is_file():
         try:
-            lines = Path(text).read_text(encoding="utf-8").splitlines()
+            lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise BadInputError(f"--classes {text!r} is no text with one name a line: {error}") from error
     elif "," in text:

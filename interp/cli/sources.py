@@ -106,7 +106,7 @@ def read_labels(file: str) -> Labels:
         BadInputError: it is no such table.
     """
     try:
-        with existing("--labels", file).open(newline="", encoding="utf-8") as opened:
+        with existing("--labels", file).open(newline="", encoding="utf-8-sig") as opened:
             rows = [row for row in csv.reader(opened) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInputError(f"--labels {file!r} is no CSV file: {error}") from error

@@ -163,6 +163,11 @@ class Ascent:
         with self.recipe.compute.casting(pixels.device):
             seen = look(self.network, pixels, self.objective.layers, self.recipe.transforms, random)
         scores = self.objective({layer: values.float() for layer, values in seen.items()})
+        if len(scores) != len(pixels):
+            raise BadInputError(
+                f"The objective {self.objective.name!r} has to return a score for each image; got {len(scores)} for "
+                f"{len(pixels)}."
+            )
         if not scores.requires_grad:
             raise BadInputError(
                 f"The objective {self.objective.name!r} does not depend on the image, so there is no way up."

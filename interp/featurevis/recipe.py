@@ -63,14 +63,17 @@ class Recipe:
             ("transforms", tuple(self.transforms)),
             ("steps", _steps(self.steps)),
             ("size", _plain(self.size)),
-            ("seed", operator.index(self.seed)),
-            ("batch", operator.index(self.batch)),
+            ("rate", _rate(self.rate)),
+            ("seed", _whole("seed", self.seed)),
+            ("batch", _whole("batch", self.batch)),
         ):
             object.__setattr__(self, name, value)
         if self.batch < 1:
             raise BadInputError(f"A batch needs at least one image; got {self.batch}.")
-        if not math.isfinite(self.rate):
-            raise BadInputError(f"The learning rate has to be a finite number; got {self.rate}.")
+        if self.rate < 0:
+            raise BadInputError(
+                f"The learning rate cannot be negative; got {self.rate}. To minimize: -objective."
+            )
 
     def changed(self, **changes: Unpack[Changes]) -> Recipe:
         """Return the recipe with other values for some attributes."""
@@ -111,6 +114,23 @@ def _steps(steps: int | Sequence[Stage]) -> int | tuple[Stage, ...]:
         raise BadInputError(f"A rendering needs at least one step in every stage; got {steps}.")
     plain = tuple(Stage(_plain(stage.size), operator.index(stage.steps)) for stage in stages)
     return plain if isinstance(steps, Sequence) else plain[0].steps
+
+
+def _rate(value: float) -> float:
+    try:
+        rate = float(value + 0.0)  # a text is no number
+    except TypeError:
+        rate = math.nan
+    if not math.isfinite(rate):
+        raise BadInputError(f"The learning rate has to be a finite number; got {value!r}.")
+    return rate
+
+
+def _whole(name: str, value: int) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise BadInputError(f"The {name} has to be a whole number; got {value!r}.") from None
 
 
 def _plain(size: Size) -> Size:

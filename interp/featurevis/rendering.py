@@ -218,6 +218,7 @@ def _settings(ascent: Ascent, start: Parameterization, stages: Sequence[Stage]) 
         "stages": [[*sides(stage.size), stage.steps] for stage in stages],
         "rate": ascent.recipe.rate,
         "betas": list(BETAS),
+        "precision": ascent.recipe.compute.precision,
     }
 
 

@@ -65,13 +65,18 @@ def about_layer(
     return {
         **called,
         "name": layer,
-        "slug": runs.file_stem(layer),
+        "slug": slug(layer),
         "channels": channels,
         "grid": list(field.grid) if field else None,
         "field": max(field.size) if field else None,
         "optimized": optimized,
         "warnings": [f"{'all' if count == channels else count} {flag}" for flag, count in flags.items()],
     }
+
+
+def slug(layer: str) -> str:
+    """Return what the files of a layer are called; data/index.js is the site's own."""
+    return runs.file_stem(f"{layer}/" if layer == "index" else layer)
 
 
 def layer(spectrum: Spectrum, name: str, shown: Shown, tables: Tables) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def build(
     page = replace(page, size=page.size or getattr(job.source, "size", None) or 224)
     check_size(model, job.layers, page.size)
     warn_of_missing_normalization(model, page.size)
-    work = site.with_name(f"{site.name}-work")
+    work = site.absolute().with_name(f"{site.absolute().name}-work")
     runs.claim(site, {**job.settings, "side": page.side, "steps": page.steps})
     spectrum = run(job, work / "spectrum", engine=engine, sink=sink, progress=progress)
     images = work / f"images-{page.side}"
@@ -140,7 +140,7 @@ def write_page(site: Path) -> None:
 def _optimize(render: Optimized, spectrum: Spectrum, site: Path) -> None:
     for (layer, units), sign in itertools.product(spectrum.layers.items(), (1, -1)):
         found = render(layer, sign)
-        names = pictures.sheets(runs.file_stem(layer), sign, len(units))
+        names = pictures.sheets(records.slug(layer), sign, len(units))
         pictures.write_sheets(found, names, site / "optimized")
 
 
@@ -161,7 +161,7 @@ def _write_data(model: nn.Module, spectrum: Spectrum, shown: pictures.Shown, pag
     tables = _neighbors(model, spectrum, page.size)
     for layer in spectrum.layers:
         content = records.layer(spectrum, layer, shown, tables)
-        _write(site / "data" / f"{runs.file_stem(layer)}.js", "layer", content)
+        _write(site / "data" / f"{records.slug(layer)}.js", "layer", content)
     fields = pictures.fields(model, spectrum, (page.size, page.size))
     names = getattr(model, "class_names", ())
     index = records.index(spectrum, shown, fields, optimized=bool(page.steps), class_names=names)

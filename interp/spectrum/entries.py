@@ -53,12 +53,21 @@ class Batch:
         images: (N, C, H, W) in [0, 1], such as the network takes.
         labels: N names of classes, empty where there is none.
         broken: the images that should have been here and could not be decoded.
+
+    Raises:
+        BadInputError: there are not as many ids as images.
     """
 
     ids: Tensor
     images: Tensor
     labels: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.ids) != len(self.images):
+            raise BadInputError(
+                f"A batch needs an id for each image; got {len(self.ids)} ids and {len(self.images)} images."
+            )
 
 
 class Source(Protocol):

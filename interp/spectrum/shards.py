@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import hooks, runs
+from interp import folding, hooks, runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
@@ -53,13 +52,13 @@ class Job:
 
     def __post_init__(self) -> None:
         for name in ("batch", "threads"):
-            check_positive(name, getattr(self, name))
+            object.__setattr__(self, name, check_positive(name, getattr(self, name)))
         if not is_source(self.source):
             raise BadInputError(
                 f"The images of a job have to be a source, such as spectrum.Folder(path); got {self.source!r:.80}."
             )
         object.__setattr__(self, "layers", tuple(named(self.model, self.layers)))
-        object.__setattr__(self, "device", self.device or str(hooks.device_of(self.model)))
+        object.__setattr__(self, "device", str(self.device or hooks.device_of(self.model)))
         # A source of one's own need not say it; its first batch does.
         check_channels(self.model, getattr(self.source, "channels", None))
 
@@ -162,6 +161,7 @@ def compute(
         BadInputError: the share is none, or the folder belongs to another job.
         UnwritableError: the folder cannot be written; what is finished stays.
     """
+    job = replace(job)  # which forgets the settings that it had when the network was perhaps another one
     mine, folder = runs.Share(*share).of(range(job.source.shards)), Path(folder)
     prepare(job, folder)
     todo = sorted({*mine} & {*job.unfinished(folder)})
@@ -241,7 +241,7 @@ def _of_shard(folder: Path, key: str, shard: int) -> Spectrum:
 def worker(job: Job, folder: Path) -> Callable[[int], int]:
     """Return a function that computes one shard and writes its file; it prepares the network once."""
     runs.remove_leftovers(folder)  # of a process whose place this one takes
-    model = copy.deepcopy(job.model).to(job.device)  # what was passed in stays where it is
+    model = folding.copied(job.model).to(job.device)  # what was passed in stays where it is
     score = scorer(model, job.layers, pool=job.measure.pool, fold=job.measure.fold)
 
     def work(shard: int) -> int:

@@ -240,7 +240,10 @@ def _table(name: str, scores: Mapping[str, Tensor], images: int, channels: int) 
 
 
 def _level(name: str, channels: int, level: Mapping[str, Tensor] | None) -> Tensor:
-    given = torch.zeros(channels) if level is None else level[name].detach().to("cpu", torch.float32)
+    if level is not None and name not in level:
+        raise UnknownNameError("layer among the levels", name, level)
+    given = torch.zeros(channels) if level is None else torch.as_tensor(level[name])
+    given = given.detach().to("cpu", torch.float32)
     if tuple(given.shape) != (channels,) or not bool(torch.isfinite(given).all()):
         raise BadInputError(
             f"The level of {name!r} has to be {channels} finite numbers; got {tuple(given.shape)}."

@@ -29,6 +29,7 @@ NESTED = (
     "model_state_dict",
     "model",
 )  # where training programs put the weights in a checkpoint
+CONTENT = "_interp_content"  # what a file that was run held then
 WRAPPED = "module."  # what nn.DataParallel puts before every name
 
 
@@ -39,7 +40,7 @@ def from_file(file: str | os.PathLike[str], name: str) -> nn.Module:
     are the same each time.
 
     Args:
-        file: the Python file; others beside it can be imported by it.
+        file: the Python file; others beside it can be imported by it. It is run once, and anew when it was changed.
         name: a function or class that gives the network without arguments, or the network itself.
 
     Raises:
@@ -79,15 +80,19 @@ def called_in(file: str | os.PathLike[str], name: str) -> Any:
 def _run(file: Path) -> ModuleType:
     if not file.is_file():
         raise MissingFileError(f"There is no file {str(file)!r}. Check the path.")
-    known = sys.modules.get(file.stem)
-    if known is not None and getattr(known, "__file__", None) == str(file):
-        return known
-    if known is not None or _elsewhere(file):
+    known, content = sys.modules.get(file.stem), file.read_bytes()
+    mine = getattr(known, "__file__", None) == str(file)
+    if mine and vars(known).get(CONTENT, content) == content:
+        return known  # type: ignore[return-value]
+    if "." in file.stem:
+        raise BadInputError(f"No module can be called {file.stem!r}, with a dot. Rename {str(file)!r}.")
+    if not mine and (known is not None or _elsewhere(file)):
         raise BadInputError(f"Another module is called {file.stem!r} already. Rename {str(file)!r}.")
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
         raise BadInputError(f"{str(file)!r} is no Python file.")
     module = importlib.util.module_from_spec(spec)
+    setattr(module, CONTENT, content)  # a file that was changed since is run anew
     # Other processes find its classes by the name of the module, and the file the modules beside it.
     sys.modules[file.stem] = module
     if str(file.parent) not in sys.path:
@@ -202,7 +207,7 @@ def with_weights(model: nn.Module, file: str | os.PathLike[str]) -> nn.Module:
 def from_family(name: str, file: str | os.PathLike[str], *, normalized: bool = True) -> nn.Module:
     """Return a network of torchvision or timm with weights of one's own, in evaluation mode.
 
-    It gets as many outputs as the last weights in the file have.
+    It gets as many outputs as the weights of its last layer have in the file.
 
     Args:
         name: "torchvision:NAME" or "timm:NAME".
@@ -214,18 +219,22 @@ def from_family(name: str, file: str | os.PathLike[str], *, normalized: bool = T
         DamagedFileError: the weights are not those of such a network.
         MissingExtraError: torchvision or timm is not installed.
     """
-    classes = _classes(read_weights(file))
     family, _, rest = name.partition(":")
-    model, mean, std = (_torchvision if family == "torchvision" else _timm)(rest, classes)
+    make = _torchvision if family == "torchvision" else _timm
+    weights = read_weights(file)
+    # Where the last layer stands: the order in a file may be another one, .safetensors sorts the names.
+    last = list(make(rest, 2)[0].state_dict())[-1]
+    model, mean, std = make(rest, _classes(weights, last))
     model = with_weights(model, file).eval()
     return Normalized(model, mean, std) if normalized else model
 
 
-def _classes(weights: Mapping[str, Tensor]) -> int:
-    tables = [one for one in weights.values() if one.ndim >= 1]
-    if not tables:
-        raise DamagedFileError("The weights have no last layer, so that the number of classes is not known.")
-    return len(tables[-1])
+def _classes(weights: Mapping[str, Tensor], last: str) -> int:
+    if last not in weights or not weights[last].ndim:
+        raise DamagedFileError(
+            f"The weights have no last layer {last!r}, so that the number of classes is not known."
+        )
+    return len(weights[last])
 
 
 Made = tuple[nn.Module, tuple[float, ...], tuple[float, ...]]
