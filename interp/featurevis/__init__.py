@@ -29,6 +29,7 @@ from interp.featurevis.looking import look
 from interp.featurevis.measures import contrast, fine_share, power, radial_power, saturation
 from interp.featurevis.objectives import (
     ALPHA,
+    BESIDE,
     IMAGE,
     OUTPUT,
     Objective,
@@ -39,6 +40,7 @@ from interp.featurevis.objectives import (
     logit,
     neuron,
     of_layer,
+    of_pair,
     together,
 )
 from interp.featurevis.parameterizations import CppnImage, Parameterization, PixelImage
@@ -66,6 +68,7 @@ from interp.runs import Share
 __all__ = [
     "ALPHA",
     "BATCH",
+    "BESIDE",
     "COLORS",
     "CONTRAST",
     "IMAGE",
@@ -112,6 +115,7 @@ __all__ = [
     "neuron",
     "noise",
     "of_layer",
+    "of_pair",
     "opacity",
     "pad",
     "power",

@@ -17,6 +17,7 @@ from interp.featurevis.measures import saturation
 from interp.featurevis.objectives import Objective
 from interp.featurevis.parameterizations import Parameterization, Size, sides
 from interp.featurevis.streams import Streams, streams
+from interp.featurevis.transforms import Transform
 
 if TYPE_CHECKING:
     from interp.featurevis.recipe import Recipe  # which is made of stages
@@ -161,7 +162,7 @@ class Ascent:
 
     def _score(self, pixels: Tensor, random: Streams) -> Tensor:
         with self.recipe.compute.casting(pixels.device):
-            seen = look(self.network, pixels, self.objective.layers, self.recipe.transforms, random)
+            seen = self._look(pixels, self.recipe.transforms, random)
         scores = self.objective({layer: values.float() for layer, values in seen.items()})
         if len(scores) != len(pixels):
             raise BadInputError(
@@ -178,4 +179,8 @@ class Ascent:
     def final_score(self, pixels: Tensor, names: Sequence[str]) -> Tensor:
         """Return the objective (N,) on the images as they are."""
         random = streams(self.recipe.seed, "last look", names)
-        return self.objective(look(self.network, pixels, self.objective.layers, (), random))
+        return self.objective(self._look(pixels, (), random))
+
+    def _look(self, pixels: Tensor, transforms: Sequence[Transform], random: Streams) -> dict[str, Tensor]:
+        layers, beside = self.objective.layers, self.objective.beside
+        return look(self.network, pixels, layers, transforms, random, beside)

@@ -12,7 +12,6 @@ from torch import nn
 
 from interp import hooks
 from interp.errors import BadInputError
-from interp.featurevis.objectives import ALPHA, IMAGE, OUTPUT
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -44,9 +43,7 @@ class Compute:
     def prepared(self, network: nn.Module, layers: Collection[str]) -> nn.Module:
         """Compile, in place, what may be compiled; return the network."""
         if self.compiled:
-            looked_at = [
-                hooks.full_name(network, layer) for layer in layers if layer not in (IMAGE, ALPHA, OUTPUT)
-            ]
+            looked_at = [hooks.full_name(network, layer) for layer in layers]
             for name in compilable(network, looked_at):
                 network.get_submodule(name).compile(backend=self.backend, dynamic=False)
         return network

@@ -8,47 +8,95 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from interp import hooks
+from interp import hooks, image
 from interp.errors import BadInputError, InterpError, UnknownNameError
 from interp.featurevis.colors import to_rgb
-from interp.featurevis.objectives import ALPHA, IMAGE, NAMED_OUTPUT, OUTPUT
+from interp.featurevis.objectives import ALPHA, BESIDE, IMAGE, NAMED_OUTPUT, OUTPUT
 from interp.featurevis.streams import Streams, normal
 from interp.featurevis.transforms import Transform, compose
 from interp.featurevis.waves import wave_scale
 
 
 def look(
-    model: nn.Module, pixels: Tensor, layers: Sequence[str], transforms: Sequence[Transform], random: Streams
+    model: nn.Module,
+    pixels: Tensor,
+    layers: Sequence[str],
+    transforms: Sequence[Transform],
+    random: Streams,
+    beside: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return what the layers answer to images, in the autograd graph; the forward pass stops at the last of them.
 
     Args:
         model: takes images (N, C, H, W) in [0, 1].
         pixels: (N, C, H, W), or (N, C + 1, H, W) with alpha: then a new random background shows through at every call.
-        layers: names of layers, and IMAGE, OUTPUT, ALPHA, or the output of one class by name.
+        layers: names of layers, and IMAGE, OUTPUT, ALPHA, or the output of one class by name; behind BESIDE, what the
+            images beside these give there, without a graph.
         transforms: applied to the images before the model; IMAGE and ALPHA are as they are without them.
         random: one generator for each image.
+        beside: (N or 1, C, H, W) in [0, 1], brought to the size of the images: image i goes through the same random
+            transforms as image i of these.
 
     Raises:
         BadInputError: the images have another number of channels than the model takes, or the model or a transform
-            cannot take images of this size, or the model returns no tensor, or does not know the names of its classes.
+            cannot take images of this size, or the model returns no tensor, or does not know the names of its classes,
+            or the images beside these are missing, or too few.
         UnknownNameError: there is no such layer or class.
     """
     channels = hooks.inputs_of(model).channels
     _check_channels(pixels, channels)
     images = pixels if pixels.shape[1] == channels else _on_background(pixels, random)
-    seen = {IMAGE: pixels[:, :channels], ALPHA: pixels[:, channels:]}
-    wanted = [layer for layer in layers if layer not in seen and not _is_output(layer)]
+    seen = _beside(model, pixels, layers, transforms, random, beside)
+    seen |= {IMAGE: pixels[:, :channels], ALPHA: pixels[:, channels:]}
+    own = [layer for layer in layers if not layer.startswith(BESIDE)]
+    wanted = [layer for layer in own if layer not in seen and not _is_output(layer)]
     with _explaining("The transforms", pixels):
         shown = compose(transforms)(images, random)
     with _explaining("The network", shown):
-        if any(map(_is_output, layers)):
+        if any(map(_is_output, own)):
             seen |= _whole(model, shown, wanted)
         elif wanted:
             seen |= hooks.run(model, shown, wanted)
     return seen | {
-        layer: _named(model, layer, seen[OUTPUT]) for layer in layers if layer.startswith(NAMED_OUTPUT)
+        layer: _named(model, layer, seen[OUTPUT]) for layer in own if layer.startswith(NAMED_OUTPUT)
     }
+
+
+@torch.no_grad()
+def _beside(
+    model: nn.Module,
+    pixels: Tensor,
+    layers: Sequence[str],
+    transforms: Sequence[Transform],
+    random: Streams,
+    beside: Tensor | None,
+) -> dict[str, Tensor]:
+    """Return {BESIDE and name: what the images beside give}; the generators are left for the images themselves."""
+    names = [layer.removeprefix(BESIDE) for layer in layers if layer.startswith(BESIDE)]
+    if not names:
+        return {}
+    partners = _partners(model, pixels, beside)
+    copies = [one.clone_state() for one in random]
+    found = look(model, partners, names, transforms, copies)
+    return {f"{BESIDE}{name}": found[name] for name in names}
+
+
+def _partners(model: nn.Module, pixels: Tensor, beside: Tensor | None) -> Tensor:
+    """Return one image beside each, (N, C, H, W), at the size of the others."""
+    channels = hooks.inputs_of(model).channels
+    if beside is None or len(beside) not in (1, len(pixels)):
+        count = "none" if beside is None else len(beside)
+        raise BadInputError(
+            f"The objective compares with images beside the optimized ones: one for all, or one for each of "
+            f"{len(pixels)}; there are {count}. Give them as Objective(..., beside=images)."
+        )
+    if beside.shape[1] != channels:
+        raise BadInputError(
+            f"The images beside the optimized ones have {beside.shape[1]} channels; the network takes {channels}."
+        )
+    fitted = image.resize(beside, (pixels.shape[-2], pixels.shape[-1])).to(pixels)
+    # A copy, for what was made in inference mode cannot be part of a graph.
+    return fitted.expand(len(pixels), -1, -1, -1).clone()
 
 
 def _check_channels(pixels: Tensor, channels: int) -> None:

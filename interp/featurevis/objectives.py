@@ -1,7 +1,8 @@
 """Objectives: what a rendering makes large, as frozen values that can be added, subtracted and multiplied.
 
 An objective turns what was seen in a forward pass, {layer: activations}, into one score an image, (N,). Two names are
-special: IMAGE is the image itself, before the transforms, and OUTPUT is what the whole model returns.
+special: IMAGE is the image itself, before the transforms, and OUTPUT is what the whole model returns. A name behind
+BESIDE is what the images that travel beside the optimized ones give there, under the same random transforms.
 
 >>> (channel("blocks.3.2", 3) - 0.5 * neuron("blocks.4.2", 7)).name
 'blocks.3.2:3 - 0.5 * blocks.4.2:7@middle'
@@ -12,19 +13,22 @@ The vocabulary is that of Lucid (Olah, Mordvintsev and Schubert, 2017, https://d
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp import image
 from interp.errors import BadInputError
 
 IMAGE = "image"
 OUTPUT = "output"
 ALPHA = "alpha"
 NAMED_OUTPUT = "output:"  # with the name of a class behind it: that output alone, (N, 1)
+BESIDE = "beside:"  # with a name of any kind behind it: the same of the images of `Objective.beside`
 Seen = Mapping[str, Tensor]
 
 
@@ -37,12 +41,22 @@ class Objective:
         layers: the names that `score` looks up.
         name: how files, titles and the image's own random numbers are named.
         parts: the objectives of single images, where each image of the batch has its own (see `together`).
+        beside: images (N or 1, C, H, W) in [0, 1] that go through the network beside the optimized ones, under the same
+            random transforms and at the same size; `layers` calls what they give by names that begin with BESIDE.
+
+    Raises:
+        BadInputError: what is beside is no batch of images.
     """
 
     score: Callable[[Seen], Tensor] = field(repr=False)
     layers: tuple[str, ...]
     name: str
     parts: tuple[Objective, ...] = field(default=(), repr=False)
+    beside: Tensor | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.beside is not None:
+            image.check(self.beside, None)
 
     def __call__(self, seen: Seen) -> Tensor:
         """Return the scores (N,) of a batch.
@@ -58,18 +72,14 @@ class Objective:
         return scores
 
     def __neg__(self) -> Objective:
-        return Objective(
-            lambda seen: -self(seen), self.layers, f"-{self._factor()}", _each(self, lambda part: -part)
-        )
+        return self._changed(f"-{self._factor()}", operator.neg)
 
     def __add__(self, other: Objective | float) -> Objective:
         if isinstance(other, Objective):
             return _combine(self, other, torch.add, f"{self.name} + {other.name}")
         # sum([...]) starts from 0, which is no part of the name.
         name = self.name if other == 0 else f"{self.name} {'-' if other < 0 else '+'} {abs(other):g}"
-        return Objective(
-            lambda seen: self(seen) + other, self.layers, name, _each(self, lambda part: part + other)
-        )
+        return self._changed(name, lambda value: value + other)
 
     def __sub__(self, other: Objective | float) -> Objective:
         if isinstance(other, Objective):
@@ -81,10 +91,7 @@ class Objective:
             return _combine(self, other, torch.mul, f"{self._factor()} * {other._factor()}")
         if other in (1, -1):
             return self if other == 1 else -self
-        name = f"{other:g} * {self._factor()}"
-        return Objective(
-            lambda seen: self(seen) * other, self.layers, name, _each(self, lambda part: part * other)
-        )
+        return self._changed(f"{other:g} * {self._factor()}", lambda value: value * other)
 
     def __truediv__(self, other: float) -> Objective:
         return self * (1 / other)
@@ -97,16 +104,34 @@ class Objective:
     def _factor(self) -> str:
         return f"({self.name})" if " + " in self.name or " - " in self.name else self.name
 
-
-def _each(objective: Objective, change: Callable[[Objective], Objective]) -> tuple[Objective, ...]:
-    return tuple(change(part) for part in objective.parts)
+    def _changed(self, name: str, change: Callable[[Any], Any]) -> Objective:
+        """Return the objective whose scores are changed; the same change is made to each of its parts."""
+        parts = tuple(change(part) for part in self.parts)
+        return replace(self, score=lambda seen: change(self(seen)), name=name, parts=parts)
 
 
 def _combine(
     a: Objective, b: Objective, operation: Callable[[Tensor, Tensor], Tensor], name: str
 ) -> Objective:
-    layers = tuple(dict.fromkeys(a.layers + b.layers))
-    return Objective(lambda seen: operation(a(seen), b(seen)), layers, name, a.parts or b.parts)
+    return Objective(
+        score=lambda seen: operation(a(seen), b(seen)),
+        layers=tuple(dict.fromkeys(a.layers + b.layers)),
+        name=name,
+        parts=a.parts or b.parts,
+        beside=_common(a, b),
+    )
+
+
+def _common(a: Objective, b: Objective) -> Tensor | None:
+    """Return what travels beside both of two objectives."""
+    if a.beside is None or b.beside is None:
+        return a.beside if b.beside is None else b.beside
+    if not torch.equal(a.beside, b.beside):
+        raise BadInputError(
+            f"{a.name!r} and {b.name!r} have different images beside them, and one objective has room for one batch. "
+            "Take both for the same images, or compare one of them with activations that were computed before."
+        )
+    return a.beside
 
 
 def together(objectives: Sequence[Objective]) -> Objective:
@@ -124,11 +149,33 @@ def together(objectives: Sequence[Objective]) -> Objective:
         return torch.cat([part(_only(seen, index)) for index, part in enumerate(objectives)])
 
     layers = tuple(dict.fromkeys(layer for part in objectives for layer in part.layers))
-    return Objective(score, layers, " | ".join(part.name for part in objectives), tuple(objectives))
+    name = " | ".join(part.name for part in objectives)
+    return Objective(score, layers, name, tuple(objectives), _all_beside(objectives))
 
 
 def _only(seen: Seen, index: int) -> Seen:
     return {layer: activations[index : index + 1] for layer, activations in seen.items()}
+
+
+def _all_beside(objectives: Sequence[Objective]) -> Tensor | None:
+    """Return the images beside the objectives as one batch; where there is none, black, which nobody looks at."""
+    found = [one.beside for one in objectives if one.beside is not None]
+    if not found:
+        return None
+    shapes = {tuple(images.shape) for images in found}
+    if len(shapes) > 1 or len(found[0]) != 1:
+        raise BadInputError(
+            f"Objectives of one image each need one image beside each, all of one size; got {sorted(shapes)}."
+        )
+    black = torch.zeros_like(found[0])
+    return torch.cat([black if one.beside is None else one.beside for one in objectives])
+
+
+def network_layers(layers: Iterable[str]) -> list[str]:
+    """Return the layers of the network itself among the names that objectives look up, each once."""
+    plain = (layer.removeprefix(BESIDE) for layer in layers)
+    own = (layer for layer in plain if layer not in (IMAGE, ALPHA, OUTPUT))
+    return list(dict.fromkeys(layer for layer in own if not layer.startswith(NAMED_OUTPUT)))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -138,6 +185,27 @@ def _only(seen: Seen, index: int) -> Seen:
 def of_layer(layer: str, function: Callable[[Tensor], Tensor], name: str | None = None) -> Objective:
     """Make any function of one layer's activations, (N, ...) -> (N,), an objective."""
     return Objective(lambda seen: function(seen[layer]), (layer,), name or layer)
+
+
+def of_pair(
+    layer: str, function: Callable[[Tensor, Tensor], Tensor], beside: Tensor, name: str | None = None
+) -> Objective:
+    """Make a function of what a layer gives for an image, and for its partner under the same transforms, an objective.
+
+    Args:
+        layer: the layer.
+        function: takes the activations of the optimized images, in the graph, and those of their partners, without one,
+            both (N, ...); returns (N,).
+        beside: the partners, (N or 1, C, H, W) in [0, 1].
+        name: what to call it.
+
+    Raises:
+        BadInputError: what is beside is no batch of images.
+    """
+    names = (layer, f"{BESIDE}{layer}")
+    return Objective(
+        lambda seen: function(*(seen[one] for one in names)), names, name or f"{layer}:pair", beside=beside
+    )
 
 
 def mean_of(values: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from interp.errors import BadInputError
 from interp.featurevis.ascent import BETAS, Ascent, Stage
 from interp.featurevis.colors import CONTRAST
 from interp.featurevis.looking import look
-from interp.featurevis.objectives import Objective, together
+from interp.featurevis.objectives import Objective, network_layers, together
 from interp.featurevis.parameterizations import Parameterization, Size, sides
 from interp.featurevis.recipe import Changes, Recipe
 from interp.featurevis.streams import streams
@@ -165,19 +165,21 @@ def render_many(
     recipe = (recipe or Recipe()).changed(**changes)
     network = _prepared(model, {layer for objective in objectives for layer in objective.layers}, recipe)
     stages = fitting_stages(network, objectives, recipe)
-    batches = [objectives[start : start + recipe.batch] for start in range(0, len(objectives), recipe.batch)]
+    starts = range(0, len(objectives), recipe.batch)
+    batches = [together(objectives[start : start + recipe.batch]) for start in starts]
     label = f"{objectives[0].name} to {objectives[-1].name}" if objectives else ""
     total = len(batches) * _steps(stages)
     with tqdm(total=total, desc=label, disable=not progress, unit="step") as bar:
-        for part in batches:
-            ascent = Ascent(network, together(part), recipe)
+        for batch in batches:
+            ascent = Ascent(network, batch, recipe)
             rendering = _told(_rendering(ascent, None, stages, bar.update))
             yield from (rendering[index] for index in range(len(rendering)))
 
 
 def _prepared(model: nn.Module, layers: Collection[str], recipe: Recipe) -> nn.Module:
+    own = network_layers(layers)
     with torch.inference_mode(False):
-        return recipe.compute.prepared(folding.fold(model, keep=layers), layers)
+        return recipe.compute.prepared(folding.fold(model, keep=own), own)
 
 
 def _steps(stages: Sequence[Stage]) -> int:
@@ -266,7 +268,7 @@ def check_takes(
     """
     gray = hooks.gray(model, sides(size))
     with hooks.evaluating(model):
-        look(model, gray, layers, transforms, streams(0, "size", ["gray"]))
+        look(model, gray, layers, transforms, streams(0, "size", ["gray"]), beside=gray)
 
 
 def _names(objective: Objective, count: int = 1) -> tuple[str, ...]:
