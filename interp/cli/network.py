@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-NAMED = ("efficientnet_lite0", "inceptionv1", "googlenet")
+NAMED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "inceptionv1", "googlenet")
 FAMILIES = ("torchvision", "timm")
 OWN = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)")
 WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 
 HELP = """the network:
-  efficientnet_lite0      embedded; also inceptionv1, googlenet
+  efficientnet_lite0      embedded; also efficientnet_lite1 and 2, inceptionv1, googlenet
   torchvision:NAME        with its weights, or with those of --weights
   timm:NAME               likewise
   FILE.py:NAME            your own: FILE.py is run as a program is, and NAME() in it has to give the network.

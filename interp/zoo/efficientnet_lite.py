@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 in plain torch: the network that the book looks into.
+"""EfficientNet-Lite0 in plain torch, the network that the book looks into, and its larger siblings Lite1 and Lite2.
 
 The architecture is that of https://github.com/tensorflow/tpu (models/official/efficientnet/lite),
 a variant of EfficientNet (Tan and Le, 2019, https://arxiv.org/abs/1905.11946) without squeeze-and-excitation and with
@@ -7,13 +7,17 @@ ReLU6. The weights were trained with TensorFlow, whose "same" padding is asymmet
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp.image import Normalize
 
+Stage = tuple[int, int, int, int, int]
 # (expansion, channels out, blocks, stride of the first block, kernel) of the seven stages.
-STAGES = (
+STAGES: tuple[Stage, ...] = (
     (1, 16, 1, 1, 3),
     (6, 24, 2, 2, 3),
     (6, 40, 2, 2, 5),
@@ -22,6 +26,7 @@ STAGES = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
+MULTIPLE = 8  # widened channels are rounded to it
 BATCH_NORM_EPSILON = 1e-3  # TensorFlow's default, torch's is 1e-5
 
 
@@ -87,23 +92,28 @@ class Block(nn.Module):
         return x + out if self.residual else out
 
 
-class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 for images (N, 3, H, W) in [0, 1]; returns logits (N, classes).
+class EfficientNetLite(nn.Module):
+    """A network of the family for images (N, 3, H, W) in [0, 1]; returns logits (N, classes).
 
     Layers: conv_stem, blocks.0.0 to blocks.6.0, conv_head, classifier; inside a block expand, depthwise, project, each
     followed by its batch norm (bn_...) and, for the first two, its activation (act_...).
+
+    Attributes:
+        side: of the images that it was trained for in pixels; it runs on others too.
     """
 
     class_names: tuple[str, ...] = ()
+    width, depth, side = 1.0, 1.0, 224
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
+        stages = scaled(self.width, self.depth)
         self.normalize = Normalize(mean=[127 / 255] * 3, std=[128 / 255] * 3)
         self.conv_stem = conv(3, 32, kernel=3, stride=2)
         self.bn_stem = norm(32)
         self.act_stem = nn.ReLU6()
-        self.blocks = _stages(32)
-        self.conv_head = conv(STAGES[-1][1], 1280)
+        self.blocks = _stages(32, stages)
+        self.conv_head = conv(stages[-1][1], 1280)
         self.bn_head = norm(1280)
         self.act_head = nn.ReLU6()
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -116,9 +126,51 @@ class EfficientNetLite0(nn.Module):
         return logits
 
 
-def _stages(channels: int) -> nn.Sequential:
+class EfficientNetLite0(EfficientNetLite):
+    """The smallest: 4.7 million weights, 16 blocks."""
+
+
+class EfficientNetLite1(EfficientNetLite):
+    """Deeper by a tenth: 5.4 million weights, 21 blocks of the widths of Lite0."""
+
+    width, depth, side = 1.0, 1.1, 240
+
+
+class EfficientNetLite2(EfficientNetLite):
+    """Deeper by a fifth and wider by a tenth: 6.1 million weights, 21 blocks."""
+
+    width, depth, side = 1.1, 1.2, 260
+
+
+def scaled(width: float, depth: float) -> tuple[Stage, ...]:
+    """Return the stages of a wider and deeper network; the first and the last keep their number of blocks.
+
+    Args:
+        width: times as many channels, rounded to a multiple of 8, but never to less than 0.9 of them.
+        depth: times as many blocks, rounded up.
+    """
+    ends = (0, len(STAGES) - 1)
+    return tuple(
+        (
+            expansion,
+            _widened(outside, width),
+            count if place in ends else math.ceil(count * depth),
+            stride,
+            kernel,
+        )
+        for place, (expansion, outside, count, stride, kernel) in enumerate(STAGES)
+    )
+
+
+def _widened(channels: int, width: float) -> int:
+    wanted = channels * width
+    rounded = max(MULTIPLE, int(wanted + MULTIPLE / 2) // MULTIPLE * MULTIPLE)
+    return rounded + MULTIPLE * (rounded < 0.9 * wanted)
+
+
+def _stages(channels: int, table: Sequence[Stage]) -> nn.Sequential:
     stages = []
-    for expansion, outside, count, stride, kernel in STAGES:
+    for expansion, outside, count, stride, kernel in table:
         first = Block(channels, outside, expansion, stride, kernel)
         rest = [Block(outside, outside, expansion, 1, kernel) for _ in range(count - 1)]
         stages.append(nn.Sequential(first, *rest))

