@@ -59,7 +59,8 @@ def test_maps_are_those_of_the_cpu(
 ) -> None:
     found = MAPS[name](there, photographs.cuda())
     assert found.is_cuda
-    assert apart(MAPS[name](model, photographs), found) < 1e-3
+    # Sums in another order put a few units on the other side of a ReLU, and gradients jump there.
+    assert apart(MAPS[name](model, photographs), found) < 1e-2
 
 
 def test_folding_changes_nothing(there: nn.Module, photographs: Tensor) -> None:
