@@ -49,3 +49,27 @@ def test_zero_is_white_in_a_signed_map_and_dark_in_a_positive_one() -> None:
 def test_maps_that_do_not_fit_are_explained() -> None:
     with pytest.raises(BadInputError, match="'positive' has the shape"):
         plots.explained(torch.rand(1, 3, 40, 40), _maps(2))
+
+
+def test_a_signed_overlay_is_red_above_and_blue_below_zero() -> None:
+    heat = torch.zeros(1, 60, 90)
+    heat[..., :30], heat[..., 60:] = 1, -1
+    pixels = plots.overlay(torch.full((1, 3, 60, 90), 0.5), heat, signed=True, height=60).pixels()
+    height, width = pixels.shape[:2]
+    left, middle, right = (pixels[height // 2, width * part // 12, :3] for part in (2, 6, 10))
+    assert left[0] > left[2] + 40
+    assert right[2] > right[0] + 40
+    assert middle.max() == middle.min()  # nothing but the photograph, which is gray
+
+
+def test_maps_on_one_scale_are_comparable() -> None:
+    """Half as much heat is drawn as in a map whose one strong place sets the scale."""
+    weak, strong = torch.full((1, 60, 60), 0.5), torch.full((1, 60, 60), 1.0)
+    image = torch.full((1, 3, 60, 60), 0.5)
+    for signed in (False, True):
+        own = plots.overlay(image, torch.cat([weak, strong]), signed=signed, height=60).pixels()
+        one = plots.overlay(image, torch.cat([weak, strong]), signed=signed, shared=True, height=60).pixels()
+        row, width = own.shape[0] // 2, own.shape[1]
+        assert (own[row, width // 8] == own[row, -width // 8]).all()
+        assert (one[row, width // 8] != one[row, -width // 8]).any()
+        assert (one[row, -width // 8] == own[row, -width // 8]).all()

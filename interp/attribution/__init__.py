@@ -3,6 +3,7 @@
 Every method is a function of a model, images (N, C, H, W) in [0, 1] and a target, and returns heat (N, H, W).
 """
 
+from interp.attribution.aims import Aim, along, inside, logit, unit
 from interp.attribution.baselines import fill
 from interp.attribution.cam import (
     cam_family,
@@ -23,18 +24,22 @@ from interp.attribution.metrics import (
     rank_correlation,
     top_overlap,
 )
-from interp.attribution.passes import input_gradient, layer_gradient, scores
+from interp.attribution.passes import input_gradient, layer_gradient, layer_gradients, scores
 from interp.attribution.path import PathIntegral, integrate, integrated_gradients
 from interp.attribution.sanity import Cascade, cascade, randomized
+from interp.attribution.sides import Sides, for_and_against
 from interp.attribution.targets import Target, select
 from interp.attribution.windows import occlusion
 from interp.image import blur
 
 __all__ = [
+    "Aim",
     "Cascade",
     "Curve",
     "PathIntegral",
+    "Sides",
     "Target",
+    "along",
     "blur",
     "cam_family",
     "cascade",
@@ -42,6 +47,7 @@ __all__ = [
     "deletion",
     "edge_map",
     "fill",
+    "for_and_against",
     "grad_cam",
     "grad_cam_plus_plus",
     "guided_backprop",
@@ -49,10 +55,13 @@ __all__ = [
     "input_gradient",
     "input_x_gradient",
     "insertion",
+    "inside",
     "integrate",
     "integrated_gradients",
     "layer_cam",
     "layer_gradient",
+    "layer_gradients",
+    "logit",
     "mass_in_mask",
     "occlusion",
     "pointing_game",
@@ -64,5 +73,6 @@ __all__ = [
     "select",
     "smooth_grad",
     "top_overlap",
+    "unit",
     "xgrad_cam",
 ]

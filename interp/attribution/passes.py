@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from interp import hooks, image
-from interp.attribution.targets import Target, each, names_of, select
+from interp.attribution.aims import NAMED_OUTPUT, OUTPUT
+from interp.attribution.targets import Target, each, layers_of, names_of, select, select_inside
 from interp.errors import BadInputError
 
 Read = Callable[[Any], Tensor]
@@ -38,11 +39,18 @@ def scores(model: nn.Module, images: Tensor, target: Target, read: Read | None =
         images: (N, C, H, W); values outside [0, 1] are allowed here.
         target: see `targets.select`.
         read: applied to the output first, such as a softmax.
+
+    Raises:
+        BadInputError: `read` is given and the target looks inside the network, where there are no probabilities.
     """
-    values = []
+    values: list[Tensor] = []
+    if read is not None and layers_of(target):
+        raise BadInputError(
+            "`read` is for what the model returns, and the target looks inside it. Leave one of them out."
+        )
     with torch.no_grad(), hooks.evaluating(model):
         for some, score_of in each_pass(model, images, target):
-            output = answer(model, some)
+            output = answer(model, some, layers_of(target))
             values.append(score_of(output if read is None else read(output)))
     return single(torch.cat(values))
 
@@ -64,7 +72,7 @@ def input_gradient(model: nn.Module, images: Tensor, target: Target) -> tuple[Te
     with explaining(model):
         for some, score_of in each_pass(model, images, target):
             leaf = some.requires_grad_()
-            score = score_of(answer(model, leaf))
+            score = score_of(answer(model, leaf, layers_of(target)))
             gradients.append(differentiate(score, leaf, "the images"))
             values.append(score.detach())
     return single(torch.cat(values)), single(torch.cat(gradients))
@@ -83,29 +91,43 @@ def layer_gradient(model: nn.Module, images: Tensor, target: Target, layer: str)
     Warns:
         UserWarning: the layer runs more than once; its first output is taken.
     """
-    activations, gradients = [], []
+    return layer_gradients(model, images, target, [layer])[layer]
+
+
+def layer_gradients(
+    model: nn.Module, images: Tensor, target: Target, layers: Sequence[str]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return {layer: (activations, gradient)} of several layers, from one pass forth and back.
+
+    The graph starts at the first of the layers that runs. Everything else is as for `layer_gradient`.
+    """
+    activations: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    gradients: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     with explaining(model):
         for some, score_of in each_pass(model, images, target):
-            found: list[Tensor] = []
-            with torch.no_grad(), hooks.replacing(model, {layer: partial(_start_graph, layer, found)}):
-                score = score_of(answer(model, some))
-            maps = _maps(found, layer)
-            gradients.append(differentiate(score, maps, f"the layer {layer!r}"))
-            activations.append(maps.detach())
-    gradient = torch.cat(gradients)
-    if not bool(gradient.any()):
-        _explain_silent_tokens(model, images, layer)
-    return single(torch.cat(activations)), single(gradient)
+            found: dict[str, Tensor] = {}
+            changes = {layer: partial(_into_graph, layer, found) for layer in layers}
+            with torch.no_grad(), hooks.replacing(model, changes):
+                score = score_of(answer(model, some, layers_of(target)))
+            maps = {layer: _maps(found, layer) for layer in layers}
+            for layer, gradient in differentiate_all(score, maps).items():
+                gradients[layer].append(gradient)
+                activations[layer].append(maps[layer].detach())
+    joined = {layer: torch.cat(gradients[layer]) for layer in layers}
+    for layer in layers:
+        if not bool(joined[layer].any()):
+            _explain_silent_tokens(model, images, layer)
+    return {layer: (single(torch.cat(activations[layer])), single(joined[layer])) for layer in layers}
 
 
-def _start_graph(layer: str, found: list[Tensor], output: Tensor) -> Tensor:
-    """Begin the graph at a layer's first output."""
-    if found:
+def _into_graph(layer: str, found: dict[str, Tensor], output: Tensor) -> Tensor:
+    """Take a layer's first output into the graph, which begins with the first layer that is met."""
+    if layer in found:
         hooks.warn_of_repetition(layer)
         return output
-    found.append(output.detach().requires_grad_())
+    found[layer] = output if output.requires_grad else output.detach().requires_grad_()
     torch.set_grad_enabled(True)
-    return found[0].clone()  # an in-place operation behind the layer must not change what was found
+    return found[layer].clone()  # an in-place operation behind the layer must not change what was found
 
 
 def _explain_silent_tokens(model: nn.Module, images: Tensor, layer: str) -> None:
@@ -120,18 +142,20 @@ def _explain_silent_tokens(model: nn.Module, images: Tensor, layer: str) -> None
 def each_pass(model: nn.Module, images: Tensor, target: Target) -> Iterator[tuple[Tensor, ScoreOf]]:
     """Yield the images in portions, ready for the model, each with the function from its output to its scores."""
     names = names_of(model)
+    score = select_inside if layers_of(target) else select
     for some, targets in portions(images, target):
-        yield ready(model, some), partial(select, target=targets, class_names=names, images=len(some))
+        yield ready(model, some), partial(score, target=targets, class_names=names, images=len(some))
 
 
-def answer(model: nn.Module, images: Tensor) -> Any:
-    """Return what a model gives for images.
+def answer(model: nn.Module, images: Tensor, layers: Sequence[str] = ()) -> Any:
+    """Return what a model gives for images; where layers are named, {layer: activations} instead.
 
     Raises:
+        UnknownNameError: there is no such layer.
         BadInputError: it fails on images of this size or number of channels.
     """
     try:
-        return model(images)
+        return _seen(model, images, layers) if layers else model(images)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, AssertionError) as error:
@@ -148,6 +172,16 @@ def answer(model: nn.Module, images: Tensor) -> Any:
                 "made for images of one size, give them that: image.resize(images, (height, width))."
             ) from error
         raise  # an error of the network itself
+
+
+def _seen(model: nn.Module, images: Tensor, layers: Sequence[str]) -> Mapping[str, Tensor]:
+    """Return {layer: activations}; the forward pass stops at the deepest layer, unless the output is asked for."""
+    inner = [layer for layer in layers if layer != OUTPUT and not layer.startswith(NAMED_OUTPUT)]
+    if len(inner) == len(layers):
+        return hooks.run(model, images, inner)
+    with hooks.record(model, inner) as found:
+        output = model(images)
+    return {**{layer: found[layer] for layer in inner}, OUTPUT: output}
 
 
 def at_once(images: Tensor) -> int:
@@ -187,26 +221,46 @@ def single(values: Tensor) -> Tensor:
 
 def differentiate(score: Tensor, tensor: Tensor, what: str) -> Tensor:
     """Return the gradient of the scores' sum; each image's score depends on its own part of the tensor only."""
-    gradient = None
-    if score.requires_grad:
-        (gradient,) = torch.autograd.grad(score.sum(), tensor, allow_unused=True)
+    (gradient,) = _gradients(score, [tensor])
     if gradient is None:
-        raise BadInputError(
-            f"The score does not depend on {what}, so there is nothing to explain. Where it does, but in a way without "
-            "a gradient (a quantized network, an argmax, a forward under no_grad), occlusion still works."
-        )
+        raise BadInputError(_independent(what))
     return gradient
 
 
-def _maps(found: list[Tensor], layer: str) -> Tensor:
-    if not found:
-        raise BadInputError(f"The forward pass does not run through the layer {layer!r}; choose another one.")
-    if found[0].ndim != 4:
+def differentiate_all(score: Tensor, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return {layer: gradient of the scores' sum} from one pass backwards."""
+    gradients = dict(zip(maps, _gradients(score, list(maps.values())), strict=True))
+    for layer, gradient in gradients.items():
+        if gradient is None:
+            raise BadInputError(_independent(f"the layer {layer!r}"))
+    return {layer: gradient for layer, gradient in gradients.items() if gradient is not None}
+
+
+def _gradients(score: Tensor, tensors: list[Tensor]) -> tuple[Tensor | None, ...]:
+    if not score.requires_grad:
+        return (None,) * len(tensors)
+    return torch.autograd.grad(score.sum(), tensors, allow_unused=True)
+
+
+def _independent(what: str) -> str:
+    return (
+        f"The score does not depend on {what}, so there is nothing to explain. Where it does, but in a way without "
+        "a gradient (a quantized network, an argmax, a forward under no_grad), occlusion still works."
+    )
+
+
+def _maps(found: Mapping[str, Tensor], layer: str) -> Tensor:
+    if layer not in found:
         raise BadInputError(
-            f"The layer {layer!r} gives the shape {tuple(found[0].shape)}; maps (N, C, h, w) are needed. Choose a "
+            f"The forward pass does not run through the layer {layer!r}, or not before what is asked for was there; "
+            "choose another one."
+        )
+    if found[layer].ndim != 4:
+        raise BadInputError(
+            f"The layer {layer!r} gives the shape {tuple(found[layer].shape)}; maps (N, C, h, w) are needed. Choose a "
             "convolution, its batch norm or its activation; tokens whose grid was not recognized need model.layouts."
         )
-    return found[0]
+    return found[layer]
 
 
 def like(heat: Tensor, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which score is explained: a class by its index or name, one for each image, or any function of the logits."""
+"""Which score is explained: a class by its index or name, one for each image, any function of the logits, or an aim."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interp.attribution.aims import NAMED_OUTPUT, OUTPUT, Aim
 from interp.errors import BadInputError, UnknownNameError
 
-Single = int | str | Callable[[Any], Tensor]
+Single = int | str | Callable[[Any], Tensor] | Aim
 Target = Single | Tensor | Sequence[Single]
 
 
@@ -58,6 +59,50 @@ def _each_its_own(logits: Any, targets: list[Single], class_names: Sequence[str]
         single: select(logits, single, class_names, images=len(targets)) for single in dict.fromkeys(targets)
     }
     return torch.stack([whole[single][number] for number, single in enumerate(targets)])
+
+
+def layers_of(target: Target) -> tuple[str, ...]:
+    """Return the names that a target looks up inside the network; none for a class or a function of the logits."""
+    singles = target if isinstance(target, Sequence) and not isinstance(target, str) else [target]
+    # A `featurevis.Objective` is no Aim, and serves: it has layers and is called with what was seen.
+    looked = [getattr(single, "layers", ()) if callable(single) else () for single in singles]
+    aims = [layers for layers in looked if isinstance(layers, tuple) and layers]
+    classes = [OUTPUT] if aims and len(aims) < len(singles) else []
+    return tuple(dict.fromkeys([*(layer for layers in aims for layer in layers), *classes]))
+
+
+def select_inside(
+    seen: Mapping[str, Tensor], target: Target, class_names: Sequence[str] | None = None, *, images: int
+) -> Tensor:
+    """Return one score for each image, (N,), from {layer: activations}, where some targets are aims.
+
+    Args:
+        seen: what `layers_of(target)` asks for, with the model's output under "output" where any class is asked for.
+        target: an aim, or a list with a target for each image.
+        class_names: the names of the classes, in order.
+        images: how many images there are.
+
+    Raises:
+        BadInputError, UnknownNameError: as for `select`.
+    """
+    if callable(target):  # an aim
+        named = [layer for layer in layers_of(target) if layer.startswith(NAMED_OUTPUT)]
+        more = {
+            layer: _of_class(seen[OUTPUT], layer.removeprefix(NAMED_OUTPUT), class_names) for layer in named
+        }
+        return select({**seen, **more}, target, images=images)
+    whole: list[Tensor] = []
+    for single in each(target, images):
+        whole.append(
+            select_inside(seen, single, class_names, images=images)
+            if layers_of(single)
+            else select(seen[OUTPUT], single, class_names, images=images)
+        )
+    return torch.stack([scores[number] for number, scores in enumerate(whole)])
+
+
+def _of_class(logits: Any, name: str, class_names: Sequence[str] | None) -> Tensor:
+    return select(logits, name, class_names)[:, None]
 
 
 def names_of(model: nn.Module) -> Sequence[str] | None:

@@ -67,17 +67,22 @@ def overlay(
     heat: Images,
     titles: Sequence[str] | None = None,
     *,
+    signed: bool = False,
+    shared: bool = False,
     height: float | None = None,
     width: float = TEXT_WIDTH,
 ) -> Figure:
-    """Lay heat in viridis over the photographs in gray; each map is scaled to its own maximum.
+    """Lay heat over the photographs in gray: viridis from 0 up, or red above and blue below 0.
 
     Args:
         images: as in `image_row`; one image serves all maps.
-        heat: (N, H, W) of any size, not negative: what is below 0 is drawn as 0.
+        heat: (N, H, W) of any size, or a sequence of maps.
         titles, height, width: as in `image_row`.
+        signed: show positive values red and negative ones blue over a pale photograph, the more opaque the stronger.
+            Otherwise what is below 0 is drawn as 0.
+        shared: one color scale for all maps, so that a weak one looks weak; otherwise each has its own.
     """
-    photographs, maps = pictures(images), heats(heat, signed=False)
+    photographs, maps = pictures(images), heats(heat, signed=signed, shared=shared)
     if len(photographs) == 1:
         photographs = photographs * len(maps)
     if len(photographs) != len(maps):

@@ -91,10 +91,20 @@ class Overlay:
         photograph = self.picture.pixels(height, width)
         values = resample(self.heat.values, height, width, smooth=PILImage.Resampling.BICUBIC, crisp_below=0)
         gray = (photograph @ (0.299, 0.587, 0.114))[..., None]
+        if self.heat.signed:
+            return self._signed(gray, self.heat.unit(values))
         colored = HEAT(self.heat.unit(values))[..., :3]
         # Where nothing is hot the photograph shows, where much is it shines through.
         opacity = 0.12 + 0.58 * self.heat.unit(values)[..., None]
         mixed: np.ndarray = (1 - opacity) * gray + opacity * colored
+        return mixed
+
+    @staticmethod
+    def _signed(gray: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """Lay red and blue over a pale photograph: where the value is 0, nothing but the photograph is seen."""
+        pale = 0.45 + 0.55 * gray  # so that neither color drowns in the dark parts
+        opacity = 0.85 * np.abs(2 * unit - 1)[..., None] ** 0.75
+        mixed: np.ndarray = (1 - opacity) * pale + opacity * SIGNED(unit)[..., :3]
         return mixed
 
 
