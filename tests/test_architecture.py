@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_FUNCTION = 50
 LONGEST_FILE = 400
 MOST_PARAMETERS = 7
-CORE = ["image", "hooks", "folding", "store", "attribution", "featurevis", "spectrum", "zoo"]
+CORE = ["image", "hooks", "folding", "store", "attribution", "featurevis", "spectrum", "dictionaries", "zoo"]
 # What the core must not bring along: the drawing layer, the extras, and what makes an import slow.
 HEAVY = [
     "matplotlib",
