@@ -24,7 +24,9 @@ from __future__ import annotations
 from interp.featurevis.ascent import Adam, Stage
 from interp.featurevis.colors import COLORS, CONTRAST, from_rgb, limited, to_rgb
 from interp.featurevis.compute import Compute
+from interp.featurevis.distribution import distribution
 from interp.featurevis.folder import Folder, file_stem, render_folder
+from interp.featurevis.generator import GeneratorImage
 from interp.featurevis.looking import look
 from interp.featurevis.measures import contrast, fine_share, power, radial_power, saturation
 from interp.featurevis.objectives import (
@@ -81,6 +83,7 @@ __all__ = [
     "CppnImage",
     "Folder",
     "FourierImage",
+    "GeneratorImage",
     "MacoImage",
     "Objective",
     "Parameterization",
@@ -101,6 +104,7 @@ __all__ = [
     "crop",
     "deepdream",
     "direction",
+    "distribution",
     "diversity",
     "file_stem",
     "fine_share",

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp import hooks
-from interp.errors import BadInputError
+from interp.errors import BadInputError, DamagedFileError
+from interp.zoo import files
 
 LAYER = "blocks.5.3"  # of the embedded network: 192 channels before any ReLU, one position for 32 x 32 pixels
 FEATURES, CODES = 192, 128
 WIDTHS = (256, 192, 96, 48, 24)  # channels at 1/32, 1/16, 1/8, 1/4 and 1/2 of the picture's side
 STRIDE = 2 ** len(WIDTHS)
+
+FILE = Path(__file__).parent / "embedded" / "generator.safetensors"
+SHA256 = "0"
 
 
 class Residual(nn.Module):
@@ -117,3 +123,57 @@ def to_bytes(generator: Generator) -> bytes:
     head = json.dumps(table).encode()
     head += b" " * (-len(head) % 8)
     return struct.pack("<Q", len(head)) + head + numbers
+
+
+def from_bytes(content: bytes) -> dict[str, Tensor]:
+    """Return the tensors in the content of a safetensors file, float32; only those in half precision are read.
+
+    Raises:
+        DamagedFileError: it is no such file.
+    """
+    try:
+        (length,) = struct.unpack_from("<Q", content)
+        table = json.loads(content[8 : 8 + length])
+        table.pop("__metadata__", None)
+        return {name: _tensor(entry, content[8 + length :]) for name, entry in table.items()}
+    except (struct.error, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise DamagedFileError(
+            f"This is no safetensors file with numbers in half precision. Get it again. ({error})"
+        ) from error
+
+
+def _tensor(entry: dict[str, Any], numbers: bytes) -> Tensor:
+    if entry["dtype"] != "F16":
+        raise ValueError(f"an entry holds {entry['dtype']}")
+    first, end = entry["data_offsets"]
+    values = np.frombuffer(numbers[first:end], dtype="<f2").astype(np.float32)
+    return torch.from_numpy(values).reshape(entry["shape"])
+
+
+def load_generator(*, shuffled: int | None = None) -> Generator:
+    """Return the trained generator, in evaluation mode.
+
+    Args:
+        shuffled: a seed: the weights of each layer change places at random, so that nothing is left of the training but
+            their sizes. It is the control for what the training, and what the architecture brings.
+
+    Raises:
+        MissingFileError, DamagedFileError: the file with the weights is missing, or another.
+    """
+    weights = from_bytes(files.read_checked(FILE, SHA256))
+    with torch.random.fork_rng(devices=[]):  # weights are random before they are loaded
+        generator = Generator()
+    generator.load_state_dict(weights if shuffled is None else _shuffled(weights, shuffled))
+    return generator.eval()
+
+
+def _shuffled(weights: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Return the same numbers of each layer at other places; the axes of the codes stay."""
+    dice = torch.Generator().manual_seed(seed)
+    kept = ("mean", "encode")
+    return {
+        name: value
+        if name in kept
+        else value.flatten()[torch.randperm(value.numel(), generator=dice)].view_as(value)
+        for name, value in weights.items()
+    }
