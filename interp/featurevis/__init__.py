@@ -49,6 +49,8 @@ from interp.featurevis.parameterizations import CppnImage, Parameterization, Pix
 from interp.featurevis.priors import alignment, blurred, diversity, l1, l2, opacity, total_variation
 from interp.featurevis.recipe import BATCH, RATE, Recipe, two_stages
 from interp.featurevis.rendering import Rendering, RenderingWarning, render, render_many, standard_image
+from interp.featurevis.shared import Part, SharedImage, blended, pyramid
+from interp.featurevis.style import gram, mean_activations, style
 from interp.featurevis.transforms import (
     MACO,
     STANDARD,
@@ -87,14 +89,17 @@ __all__ = [
     "MacoImage",
     "Objective",
     "Parameterization",
+    "Part",
     "PixelImage",
     "Recipe",
     "Rendering",
     "RenderingWarning",
     "Share",
+    "SharedImage",
     "Stage",
     "Transform",
     "alignment",
+    "blended",
     "blur",
     "blurred",
     "channel",
@@ -109,12 +114,14 @@ __all__ = [
     "file_stem",
     "fine_share",
     "from_rgb",
+    "gram",
     "jitter",
     "l1",
     "l2",
     "limited",
     "logit",
     "look",
+    "mean_activations",
     "mean_magnitude",
     "neuron",
     "noise",
@@ -123,6 +130,7 @@ __all__ = [
     "opacity",
     "pad",
     "power",
+    "pyramid",
     "radial_power",
     "render",
     "render_folder",
@@ -131,6 +139,7 @@ __all__ = [
     "saturation",
     "scale",
     "standard_image",
+    "style",
     "to_rgb",
     "together",
     "total_variation",

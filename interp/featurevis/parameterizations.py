@@ -28,7 +28,7 @@ Size = int | tuple[int, int]
 class Parameterization(nn.Module):
     """Base: images with names (each has its own random numbers) and a size.
 
-    Subclasses keep what is optimized in nn.Parameter whose first dimension is the image.
+    Subclasses keep what is optimized in nn.Parameter; its first dimension is the image, or what images share.
     """
 
     def __init__(self, size: Size, count: int, names: Sequence[str] | None) -> None:
