@@ -416,9 +416,9 @@ def test_the_alpha_channel_is_neither_black_nor_full(tiny: nn.Module) -> None:
     log = Log(scores=[torch.ones(1)], slopes=[torch.ones(1)])
     pixels = torch.full((1, 4, 8, 8), 0.5)
     pixels[:, 3] = 0
-    assert log.problems(["clear"], pixels) == ("",)
+    assert log.problems(["clear"], pixels, 0 * pixels + 0.5) == ("",)
     pixels[:, 0] = 0
-    assert "33% of the values are black or full" in log.problems(["red gone"], pixels)[0]
+    assert "33% of the values are black or full" in log.problems(["red gone"], pixels, 0 * pixels + 0.5)[0]
 
 
 def test_the_default_type_changes_no_rendering(tiny: nn.Module) -> None:

@@ -13,6 +13,7 @@
     fv.render(model, objective - 0.5 * fv.total_variation())
     fv.render(model, fv.channel(layer, 3) + fv.diversity(layer), fv.FourierImage(128, count=4), steps=96)
     for rendering in fv.render_many(model, [fv.channel("blocks.4.2", c) for c in range(112)]): ...
+    fv.accentuate(model, fv.channel("blocks.3.2", 42), photograph, hold=fv.Hold("blocks.1.1"))    # a photograph, moved
 
 An objective is a frozen value and can be added, subtracted and multiplied; a parameterization says in which
 coordinates an image is stored; transforms are a plain tuple; `render` returns a frozen `Rendering` and changes
@@ -21,6 +22,13 @@ nothing that it was given.
 
 from __future__ import annotations
 
+from interp.featurevis.accentuation import (
+    Accentuation,
+    Hold,
+    accentuate,
+    feature_distance,
+    other_distance,
+)
 from interp.featurevis.ascent import Adam, Stage
 from interp.featurevis.colors import COLORS, CONTRAST, from_rgb, limited, to_rgb
 from interp.featurevis.compute import Compute
@@ -45,7 +53,7 @@ from interp.featurevis.objectives import (
     of_pair,
     together,
 )
-from interp.featurevis.parameterizations import CppnImage, Parameterization, PixelImage
+from interp.featurevis.parameterizations import CppnImage, MaskedImage, Parameterization, PixelImage
 from interp.featurevis.priors import alignment, blurred, diversity, l1, l2, opacity, total_variation
 from interp.featurevis.recipe import BATCH, RATE, Recipe, two_stages
 from interp.featurevis.rendering import Rendering, RenderingWarning, render, render_many, standard_image
@@ -80,13 +88,16 @@ __all__ = [
     "OUTPUT",
     "RATE",
     "STANDARD",
+    "Accentuation",
     "Adam",
     "Compute",
     "CppnImage",
     "Folder",
     "FourierImage",
     "GeneratorImage",
+    "Hold",
     "MacoImage",
+    "MaskedImage",
     "Objective",
     "Parameterization",
     "Part",
@@ -98,6 +109,7 @@ __all__ = [
     "SharedImage",
     "Stage",
     "Transform",
+    "accentuate",
     "alignment",
     "blended",
     "blur",
@@ -111,6 +123,7 @@ __all__ = [
     "direction",
     "distribution",
     "diversity",
+    "feature_distance",
     "file_stem",
     "fine_share",
     "from_rgb",
@@ -128,6 +141,7 @@ __all__ = [
     "of_layer",
     "of_pair",
     "opacity",
+    "other_distance",
     "pad",
     "power",
     "pyramid",

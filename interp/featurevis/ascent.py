@@ -48,8 +48,8 @@ class Adam:
         self.square = [torch.zeros_like(parameter) for parameter in self.parameters]
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Move every parameter along its gradient."""
+    def step(self, gradients: Sequence[Tensor], moving: Tensor | None = None) -> None:
+        """Move every parameter along its gradient; those of the images (N,) that are not moving stay as they are."""
         self.steps += 1
         first, second = self.betas
         rate = self.rate / (1 - first**self.steps)
@@ -59,10 +59,27 @@ class Adam:
             mean.lerp_(gradient, 1 - first)
             square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
             size = (square / (1 - second**self.steps)).sqrt_().add_(1e-8)
-            parameter.addcdiv_(mean, size, value=rate)
+            push = mean if moving is None else mean * moving.view(-1, *[1] * (mean.ndim - 1))
+            parameter.addcdiv_(push, size, value=rate)
 
 
-@dataclass(frozen=True)
+class Step(NamedTuple):
+    """What one step found.
+
+    Attributes:
+        scores: (N,).
+        gradient: of the scores with respect to the pixels, (N, C, H, W).
+        felt: the same of the goal alone, where something else is added to it.
+        moving: (N,), 0 for images that stay as they are; None if all move.
+    """
+
+    scores: Tensor
+    gradient: Tensor
+    felt: Tensor
+    moving: Tensor | None
+
+
+@dataclass
 class Log:
     """What is noted at each step.
 
@@ -71,6 +88,9 @@ class Log:
         channels: how many of a picture's are colors; one more is alpha.
         scores: (N,) at each step.
         slopes: (N,) at each step, the sum of the absolute gradient of the pixels.
+        moved: (N,) at each step, which images were moved.
+        mattered: (N, H, W), the absolute gradient of the pixels where they are free, summed over channels and over the
+            steps in which the image was moved; None before the first.
         snapshots: {step: images}.
     """
 
@@ -78,23 +98,35 @@ class Log:
     channels: int = 3
     scores: list[Tensor] = field(default_factory=list)
     slopes: list[Tensor] = field(default_factory=list)
+    moved: list[Tensor] = field(default_factory=list)
+    mattered: Tensor | None = None
     snapshots: dict[int, Tensor] = field(default_factory=dict)
 
-    def add(self, scores: Tensor, gradient: Tensor, images: Parameterization) -> None:
-        self.scores.append(scores.detach())
-        self.slopes.append(gradient.abs().flatten(1).sum(1))
-        if len(self.scores) in self.wanted:
-            with torch.no_grad():
+    def add(self, step: Step, images: Parameterization) -> None:
+        self.scores.append(step.scores.detach())
+        self.slopes.append(step.gradient.abs().flatten(1).sum(1))
+        self.moved.append(torch.ones_like(self.scores[-1]) if step.moving is None else step.moving)
+        with torch.no_grad():
+            felt = step.felt.nan_to_num(0, 0, 0).abs().sum(1) * images.free() * self.moved[-1].view(-1, 1, 1)
+            self.mattered = felt if self.mattered is None else _spread(self.mattered, felt) + felt
+            if len(self.scores) in self.wanted:
                 self.snapshots[len(self.scores)] = images()[:, : self.channels].contiguous()
 
-    def problems(self, names: Sequence[str], pixels: Tensor) -> tuple[str, ...]:
-        """Return one text for each image, empty if all is well."""
+    def problems(self, names: Sequence[str], pixels: Tensor, start: Tensor) -> tuple[str, ...]:
+        """Return one text for each image, empty if all is well; what a start has of black and full is its own."""
         slopes, scores = torch.stack(self.slopes), torch.stack(self.scores)
         dead = ~(slopes > 0).any(0)
         broken = ~(slopes.isfinite() & scores.isfinite()).all(0)
-        full = saturation(pixels[:, : self.channels])  # a transparent or opaque pixel is no black or full one
+        # A transparent or opaque pixel is no black or full one.
+        full = saturation(pixels[:, : self.channels]) - saturation(start[:, : self.channels])
         marks = zip(names, dead.tolist(), broken.tolist(), full.tolist(), strict=True)
         return tuple(_problem(*mark) for mark in marks)
+
+
+def _spread(sums: Tensor, like: Tensor) -> Tensor:
+    """Bring maps (N, H, W) to the size of others; the sum over an image stays about what it was."""
+    pixels = sums[0].numel() / like[0].numel()
+    return image.resize(sums, (like.shape[1], like.shape[2])) * pixels
 
 
 def _problem(name: str, dead: bool, broken: bool, saturated: float) -> str:
@@ -116,12 +148,17 @@ class Ascent:
         objective: as for `render`.
         recipe: transforms, rate, seed, and how the network is computed; the final score is always float32.
         snapshots: the steps after which the images are kept.
+        goal: the part of the objective that the map of where it mattered and the level are about; None for all of it.
+        level: (N,), what the goal has to reach on an image without transforms for it to be left as it is; None for no
+            end before the last step.
     """
 
     network: nn.Module
     objective: Objective
     recipe: Recipe
     snapshots: frozenset[int] = frozenset()
+    goal: Objective | None = None
+    level: Tensor | None = None
 
     def run(
         self, start: Parameterization, stages: Sequence[Stage], advance: Callable[[], object]
@@ -153,17 +190,23 @@ class Ascent:
         optimizer = Adam(images.parameters(), self.recipe.rate)
         for _ in range(steps):
             pixels = images()
-            scores = self._score(pixels, random)
+            moving = self._moving(pixels, images.names)
+            if moving is not None and not moving.any():
+                return
+            scores, felt = self._scores(pixels, random)
+            first = None if felt is scores else torch.autograd.grad(felt.sum(), pixels, retain_graph=True)[0]
             found = torch.autograd.grad(scores.sum(), [pixels, *optimizer.parameters])
             # One image that went wrong must not spoil the others, nor forget what it had reached.
-            optimizer.step([gradient.nan_to_num(0, 0, 0) for gradient in found[1:]])
-            log.add(scores, found[0], images)
+            optimizer.step([gradient.nan_to_num(0, 0, 0) for gradient in found[1:]], moving)
+            log.add(Step(scores, found[0], found[0] if first is None else first, moving), images)
             advance()
 
-    def _score(self, pixels: Tensor, random: Streams) -> Tensor:
+    def _scores(self, pixels: Tensor, random: Streams) -> tuple[Tensor, Tensor]:
+        """Return the objective and the goal (N,) under transforms."""
         with self.recipe.compute.casting(pixels.device):
             seen = self._look(pixels, self.recipe.transforms, random)
-        scores = self.objective({layer: values.float() for layer, values in seen.items()})
+        seen = {layer: values.float() for layer, values in seen.items()}
+        scores = self.objective(seen)
         if len(scores) != len(pixels):
             raise BadInputError(
                 f"The objective {self.objective.name!r} has to return a score for each image; got {len(scores)} for "
@@ -173,13 +216,25 @@ class Ascent:
             raise BadInputError(
                 f"The objective {self.objective.name!r} does not depend on the image, so there is no way up."
             )
-        return scores
+        return scores, scores if self.goal is None else self.goal(seen)
+
+    @torch.no_grad()
+    def _moving(self, pixels: Tensor, names: Sequence[str]) -> Tensor | None:
+        """Return 1 for each image that is below the level, and 0 for the others, (N,)."""
+        if self.level is None:
+            return None
+        reached = self.score_of(self.goal or self.objective, pixels, names)
+        return (reached < self.level.to(reached)).to(pixels)
 
     @torch.no_grad()
     def final_score(self, pixels: Tensor, names: Sequence[str]) -> Tensor:
         """Return the objective (N,) on the images as they are."""
+        return self.score_of(self.objective, pixels, names)
+
+    def score_of(self, objective: Objective, pixels: Tensor, names: Sequence[str]) -> Tensor:
+        """Return an objective (N,) on images as they are; random is the ground behind transparent ones alone."""
         random = streams(self.recipe.seed, "last look", names)
-        return self.objective(self._look(pixels, (), random))
+        return objective(look(self.network, pixels, objective.layers, (), random, objective.beside))
 
     def _look(self, pixels: Tensor, transforms: Sequence[Transform], random: Streams) -> dict[str, Tensor]:
         layers, beside = self.objective.layers, self.objective.beside

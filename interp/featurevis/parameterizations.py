@@ -46,6 +46,10 @@ class Parameterization(nn.Module):
         """Return the images, (N, C, H, W), or (N, C + 1, H, W) with alpha."""
         raise NotImplementedError
 
+    def free(self) -> Tensor | float:
+        """Return which share of each pixel may change, (N or 1, H, W) in [0, 1], or 1 for all."""
+        return 1.0
+
     def resized(self, size: Size) -> Self:
         """Return a copy that goes on at another size with the same picture."""
         out = copy.deepcopy(self)
@@ -119,6 +123,51 @@ class PixelImage(Parameterization):
     def resized(self, size: Size) -> Self:
         out = super().resized(size)
         out.latent = nn.Parameter(image.resize(self.latent.detach(), out.size))
+        return out
+
+
+class MaskedImage(Parameterization):
+    """Images that may change inside a mask only; outside they are given images, to the last bit.
+
+    Args:
+        inside: any parameterization of images without alpha; it is not changed.
+        outside: (N or 1, C, H, W) in [0, 1], of its size.
+        mask: (N or 1, 1, H, W) in [0, 1]; 1 is free, 0 is fixed, between them both are mixed.
+
+    Raises:
+        BadInputError: a mask of another shape or range, or images of another size.
+    """
+
+    outside: Tensor
+    mask: Tensor
+
+    def __init__(self, inside: Parameterization, outside: Tensor, mask: Tensor) -> None:
+        super().__init__(inside.size, len(inside.names), inside.names)
+        count, size = len(inside.names), tuple(inside.size)
+        for values, what in ((image.check(outside, None), "images outside"), (image.check(mask, 1), "mask")):
+            if values.shape[-2:] != size or len(values) not in (1, count):
+                raise BadInputError(
+                    f"The {what} have the shape {tuple(values.shape)}; {count} images of {size[0]} x {size[1]} pixels "
+                    f"need (1 or {count}, C, {size[0]}, {size[1]}), and a mask one channel."
+                )
+        if not mask.any():
+            raise BadInputError("The mask is 0 everywhere, so nothing may change. 1 marks what may.")
+        self.inside = copy.deepcopy(inside)
+        self.register_buffer("outside", outside.detach().clone(), persistent=False)
+        self.register_buffer("mask", mask.detach().to(outside), persistent=False)
+
+    def forward(self) -> Tensor:
+        return torch.where(
+            self.mask > 0, self.mask * self.inside() + (1 - self.mask) * self.outside, self.outside
+        )
+
+    def free(self) -> Tensor:
+        return self.mask[:, 0]
+
+    def resized(self, size: Size) -> Self:
+        out = super().resized(size)
+        out.inside = self.inside.resized(size)
+        out.outside, out.mask = (image.resize(values, out.size) for values in (self.outside, self.mask))
         return out
 
 

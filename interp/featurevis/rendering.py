@@ -44,6 +44,9 @@ class Rendering:
         settings: what else decides the result, as plain values.
         snapshots: {step: images after this step}, for the steps that were asked for.
         alpha: (N, 1, H, W) in [0, 1], for parameterizations that have it.
+        mattered: (N, H, W), where it mattered: the absolute gradient of the pixels, summed over the channels and all
+            steps (Hamblin et al., 2024, https://arxiv.org/abs/2402.10039); 0 where a pixel was not free to change.
+        steps: (N,), how many steps each image took.
         problems: one text for each image, empty if all is well.
         inputs: what the network takes, and how it is shown.
     """
@@ -57,6 +60,8 @@ class Rendering:
     settings: Mapping[str, object]
     snapshots: Mapping[int, Tensor] = field(default_factory=dict)
     alpha: Tensor | None = None
+    mattered: Tensor | None = None
+    steps: Tensor | None = None
     problems: tuple[str, ...] = ()
     inputs: image.Inputs = image.RGB
 
@@ -64,6 +69,25 @@ class Rendering:
     def pictures(self) -> Tensor:
         """The images as pictures (N, 3, H, W) in [0, 1], to be drawn and written."""
         return self.inputs.pictures(self.images)
+
+    def faded(self, share: float = 0.2, *, smooth: float = 2.0) -> Tensor:
+        """Return the pictures with alpha (N, 4, H, W): opaque where it mattered, transparent elsewhere.
+
+        Args:
+            share: of the pixels, those that mattered most, which are opaque; the others are as opaque as their value
+                is a part of the least of these.
+            smooth: the standard deviation in pixels of the blur that the map gets first.
+
+        Raises:
+            BadInputError: a share outside of (0, 1], or nothing is known of where it mattered.
+        """
+        if self.mattered is None or not 0 < share <= 1:
+            raise BadInputError(
+                f"A share of the pixels lies in (0, 1], and a map of where it mattered is needed; got {share}."
+            )
+        maps = image.blur(self.mattered[:, None], smooth)
+        least = maps.flatten(1).quantile(1 - share, dim=1).clamp(min=torch.finfo(maps.dtype).tiny)
+        return torch.cat([self.pictures, (maps / least.view(-1, 1, 1, 1)).clamp(0, 1).to(self.images)], dim=1)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -81,6 +105,8 @@ class Rendering:
             settings=self.settings,
             snapshots={step: images[pick] for step, images in self.snapshots.items()},
             alpha=None if self.alpha is None else self.alpha[pick],
+            mattered=None if self.mattered is None else self.mattered[pick],
+            steps=None if self.steps is None else self.steps[pick],
             problems=(self.problems[index],),
             inputs=self.inputs,
         )
@@ -135,13 +161,13 @@ def render(
         RenderingWarning: a dead channel, NaN, or many saturated pixels.
     """
     recipe = (recipe or Recipe()).changed(**changes)  # what cannot be is said before the network is copied
-    network = _prepared(model, objective.layers, recipe)
+    network = prepared(model, objective.layers, recipe)
     start = parameterization
     stages = fitting_stages(network, [objective], recipe, None if start is None else start.size)
     bar = tqdm(total=_steps(stages), desc=objective.name, disable=not progress, unit="step")
     with bar:
         ascent = Ascent(network, objective, recipe, frozenset(snapshots))
-        return _told(_rendering(ascent, start, stages, bar.update))
+        return told(rendered(ascent, start, stages, bar.update))
 
 
 def render_many(
@@ -163,7 +189,7 @@ def render_many(
         progress: whether to show a bar.
     """
     recipe = (recipe or Recipe()).changed(**changes)
-    network = _prepared(model, {layer for objective in objectives for layer in objective.layers}, recipe)
+    network = prepared(model, {layer for objective in objectives for layer in objective.layers}, recipe)
     stages = fitting_stages(network, objectives, recipe)
     starts = range(0, len(objectives), recipe.batch)
     batches = [together(objectives[start : start + recipe.batch]) for start in starts]
@@ -172,11 +198,12 @@ def render_many(
     with tqdm(total=total, desc=label, disable=not progress, unit="step") as bar:
         for batch in batches:
             ascent = Ascent(network, batch, recipe)
-            rendering = _told(_rendering(ascent, None, stages, bar.update))
+            rendering = told(rendered(ascent, None, stages, bar.update))
             yield from (rendering[index] for index in range(len(rendering)))
 
 
-def _prepared(model: nn.Module, layers: Collection[str], recipe: Recipe) -> nn.Module:
+def prepared(model: nn.Module, layers: Collection[str], recipe: Recipe) -> nn.Module:
+    """Return a folded, frozen copy of a network for objectives that look up these layers."""
     own = network_layers(layers)
     with torch.inference_mode(False):
         return recipe.compute.prepared(folding.fold(model, keep=own), own)
@@ -187,15 +214,16 @@ def _steps(stages: Sequence[Stage]) -> int:
 
 
 @torch.inference_mode(False)
-def _rendering(
+def rendered(
     ascent: Ascent, start: Parameterization | None, stages: Sequence[Stage], advance: Callable[[], object]
 ) -> Rendering:
+    """Climb, and return what came out; a start of None is the standard one."""
     seed, inputs = ascent.recipe.seed, hooks.inputs_of(ascent.network)
     if start is None:
         start = standard_image(stages[0].size, _names(ascent.objective), seed, inputs.channels)
     images, log = ascent.run(start, stages, advance)
     with torch.no_grad():
-        pixels = images()
+        pixels, begun = images(), start()
     names = _names(ascent.objective, len(pixels))
     colors, alpha = pixels[:, : inputs.channels], pixels[:, inputs.channels :]
     return Rendering(
@@ -208,7 +236,9 @@ def _rendering(
         settings=_settings(ascent, start, stages),
         snapshots=log.snapshots,
         alpha=alpha if alpha.shape[1] else None,
-        problems=log.problems(names, pixels),
+        mattered=log.mattered,
+        steps=torch.stack(log.moved).sum(0).long(),
+        problems=log.problems(names, pixels, begun.to(pixels)),
         inputs=inputs,
     )
 
@@ -277,7 +307,8 @@ def _names(objective: Objective, count: int = 1) -> tuple[str, ...]:
     return (objective.name,) if count == 1 else tuple(f"{objective.name} #{index}" for index in range(count))
 
 
-def _told(rendering: Rendering) -> Rendering:
+def told(rendering: Rendering) -> Rendering:
+    """Warn of what is not as it should be."""
     for problem in filter(None, rendering.problems):
         warnings.warn(problem, RenderingWarning, stacklevel=3)
     return rendering

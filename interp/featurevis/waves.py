@@ -9,6 +9,7 @@ from typing import Self, cast
 import torch
 from torch import Tensor, nn
 
+from interp import image
 from interp.errors import BadInputError
 from interp.featurevis.colors import from_rgb, to_rgb
 from interp.featurevis.parameterizations import Parameterization, Size, check_channels, sides_of
@@ -16,6 +17,7 @@ from interp.featurevis.streams import normal, streams
 
 DECAY = 1.25  # the exponent of 1/f; 1 is that of photographs (Field, 1987), 1.5 comes out foggy
 NOISE = 0.1  # the standard deviation of the coefficients at the start
+EXACT = 0.5 / 255  # nearer to 0 and 1 no byte can tell
 # Lucid divides an orthonormal transform by 4. The same at 128 pixels, and independent of the size, is this gain.
 _REFERENCE_SIDE = 128
 
@@ -39,6 +41,7 @@ class FourierImage(Parameterization):
     """
 
     scale: Tensor
+    rest: Tensor | None
 
     def __init__(
         self,
@@ -58,22 +61,34 @@ class FourierImage(Parameterization):
         self.decay, self.decorrelated, self.contrast = decay, decorrelated, contrast
         self.channels = check_channels(channels)
         self.register_buffer("scale", wave_scale(self.size, decay), persistent=False)
+        self.register_buffer("rest", None, persistent=False)
         shape = (self.channels + alpha, *self.scale.shape, 2)
         self.coefficients = nn.Parameter(noise * normal(streams(seed, "waves", self.names), shape))
 
     @classmethod
-    def of(cls, images: Tensor, *, decay: float = DECAY) -> Self:
-        """Start from images (N, C, H, W) in [0, 1]: the way to accentuate a photograph."""
+    def of(cls, images: Tensor, *, decay: float = DECAY, exact: bool = False) -> Self:
+        """Start from images (N, C, H, W) in [0, 1].
+
+        Args:
+            images: photographs, for example.
+            decay: as above.
+            exact: whether to start in their exact colors, to half a step of 1/255, the way to accentuate a photograph:
+                what waves cannot carry is added, fixed. Otherwise values nearer than 0.01 to 0 or 1 are moved there,
+                and waves of two pixels are left out.
+        """
         out = cls(sides_of(images), len(images), decay=decay, channels=images.shape[1])
         out.scale = out.scale.to(images.device)
-        waves = torch.fft.rfft2(from_rgb(images.float()), norm="forward")
+        latent = from_rgb(images.float(), margin=EXACT) if exact else from_rgb(images.float())
+        waves = torch.fft.rfft2(latent, norm="forward")
         scaled = torch.where(out.scale > 0, waves / out.scale.clamp(min=1e-12), 0)
         out.coefficients = nn.Parameter(torch.view_as_real(scaled).contiguous())
+        out.rest = (latent - out.latent()).detach() if exact else None
         return out
 
     def latent(self) -> Tensor:
         """Return the image before the colors and the sigmoid, (N, C or C + 1, H, W)."""
-        return _image_of(torch.view_as_complex(self.coefficients) * self.scale, self.size)
+        latent = _image_of(torch.view_as_complex(self.coefficients) * self.scale, self.size)
+        return latent if self.rest is None else latent + self.rest
 
     def forward(self) -> Tensor:
         return to_rgb(
@@ -84,6 +99,7 @@ class FourierImage(Parameterization):
         out = super().resized(size)
         out.scale = wave_scale(out.size, self.decay).to(self.scale)
         out.coefficients = nn.Parameter(copy_waves(self.coefficients.detach(), self.size, out.size))
+        out.rest = None if self.rest is None else image.resize(self.rest, out.size)
         return out
 
 
@@ -136,6 +152,8 @@ class MacoImage(Parameterization):
     """
 
     magnitude: Tensor
+    mean: Tensor
+    contrast: Tensor | float
 
     def __init__(
         self,
@@ -158,14 +176,40 @@ class MacoImage(Parameterization):
                 f"The magnitude has the shape {tuple(magnitude.shape)}; this size needs {shape}."
             )
         self.register_buffer("magnitude", magnitude.clone(), persistent=False)
+        self.register_buffer("mean", torch.zeros(self.channels, 1, 1, dtype=torch.float32), persistent=False)
         self.phase = nn.Parameter(math.pi * normal(streams(seed, "phases", self.names), shape))
 
-    def forward(self) -> Tensor:
+    @classmethod
+    def of(cls, images: Tensor) -> Self:
+        """Start from images (N, C, H, W) in [0, 1]: each keeps the magnitudes of its own waves, and its mean color.
+
+        The start is the images themselves, to half a step of 1/255. That magnitudes alone keep little of what a
+        photograph shows, and phases most, is Oppenheim and Lim, 1981.
+
+        Raises:
+            BadInputError: an image of one color, which has no waves.
+        """
+        out = cls(sides_of(images), len(images), channels=images.shape[1])
+        latent = from_rgb(images.float(), margin=EXACT)
+        out.mean = latent.mean(dim=(2, 3), keepdim=True)
+        out.contrast = (latent - out.mean).std(dim=(1, 2, 3), keepdim=True)
+        if not (out.contrast > 0).all():
+            raise BadInputError(
+                "An image of one color has no waves whose phases could change. Give another one."
+            )
+        waves: Tensor = torch.fft.rfft2(latent, norm="forward")
+        out.magnitude, out.phase = waves.abs(), nn.Parameter(waves.angle())
+        return out
+
+    def latent(self) -> Tensor:
+        """Return the image before the colors and the sigmoid, (N, C, H, W)."""
         waves = torch.polar(self.magnitude.expand_as(self.phase), self.phase)
         latent = _image_of(real_columns(waves, self.size), self.size)
         latent = latent - latent.mean(dim=(2, 3), keepdim=True)
-        latent = self.contrast * latent / latent.std(dim=(1, 2, 3), keepdim=True)
-        return to_rgb(latent, channels=self.channels)
+        return self.contrast * latent / latent.std(dim=(1, 2, 3), keepdim=True) + self.mean
+
+    def forward(self) -> Tensor:
+        return to_rgb(self.latent(), channels=self.channels)
 
     def resized(self, size: Size) -> Self:  # noqa: ARG002
         raise BadInputError("MacoImage has the magnitudes of one size; make one at the size that is wanted.")
