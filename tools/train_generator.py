@@ -131,7 +131,8 @@ class Trainer:
             torch.optim.Adam(net.parameters(), options.rate, betas=(0.5, 0.99))
             for net in (self.generator, self.judge)
         ]
-        self.elapsed, self.steps, self.log = 0.0, 0, []
+        self.elapsed, self.steps = 0.0, 0
+        self.log: list[dict[str, float]] = []
         self.scale: dict[str, Tensor] = {}
 
     # ---- what a checkpoint keeps
@@ -242,9 +243,7 @@ class Trainer:
                     self.log.append(
                         {"step": self.steps, **{name: float(value) for name, value in losses.items()}}
                     )
-                    bar.set_postfix(
-                        step=self.steps, **{n: f"{v:.3f}" for n, v in self.log[-1].items() if n != "step"}
-                    )
+                    bar.set_postfix({name: f"{value:.4g}" for name, value in self.log[-1].items()})
                 self.elapsed = time.monotonic() - started
                 bar.update(round(self.elapsed) - bar.n)
                 if time.monotonic() - saved > SAVE_EVERY:

@@ -1,0 +1,136 @@
+"""A network drawn to scale: a box for each layer, as wide as it has channels and as high as it has positions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.patches import Polygon, Rectangle
+from torch import nn
+
+from interp import hooks
+from interp.errors import BadInputError
+from interp.plots.figure import COLORS, GAP, INK, LINE, PAGE_WIDTH, Figure, text_width
+
+IMAGE = "image"  # what goes into the network, as a box
+THINNEST = 2.0  # pixels; three channels would be none
+ARC = 30  # pixels above the boxes for a connection that passes some of them by
+
+
+@dataclass(frozen=True)
+class Box:
+    """A layer in a drawing: what stands below it, its channels, its positions down and across."""
+
+    text: str
+    channels: int
+    rows: int
+    columns: int
+
+    @property
+    def lines(self) -> tuple[str, str, str]:
+        return self.text, f"{self.channels:,}", f"{self.rows} × {self.columns}"
+
+    @property
+    def label_width(self) -> float:
+        return max(map(text_width, self.lines))
+
+
+def network(
+    model: nn.Module,
+    layers: Mapping[str, str] | Sequence[str],
+    *,
+    size: int = 224,
+    here: Collection[str] = (),
+    skips: Sequence[tuple[str, str]] = (),
+    height: float = 180,
+    width: float = PAGE_WIDTH,
+) -> Figure:
+    """Draw layers to one scale, from left to right: width is channels, height is positions.
+
+    Below each box stand its name, its channels and its positions.
+
+    Args:
+        model: any network.
+        layers: names as `hooks.layer_names` lists them, or name to what is written; "image" is what goes in.
+        size: the side of the image that goes in, in pixels.
+        here: names of boxes in the accent color.
+        skips: pairs of names; an arc leads from the first box to the second past those between them.
+        height, width: of the boxes and of the figure, in CSS pixels.
+
+    Raises:
+        UnknownNameError: there is no such layer.
+        BadInputError: a layer has no maps (N, C, H, W), or the labels leave no room for the boxes.
+    """
+    boxes = _boxes(model, layers, size)
+    scale = _scale(list(boxes.values()), width)
+    top = ARC if skips else 0
+    figure = Figure(width, top + height + 3 * LINE + GAP)
+    unit, left, middles = height / max(box.rows for box in boxes.values()), 0.0, {}
+    for name, box in boxes.items():
+        column = _column(box, scale)
+        middles[name] = left + column / 2
+        color = COLORS[1] if name in here else COLORS[0]
+        _draw(figure, box, middles[name], (top + height / 2, scale, unit), color)
+        left += column + GAP
+    for start, end in skips:
+        _arc(figure, middles[start], middles[end], top - 2)
+    return figure
+
+
+def _boxes(model: nn.Module, layers: Mapping[str, str] | Sequence[str], size: int) -> dict[str, Box]:
+    texts = dict(layers) if isinstance(layers, Mapping) else dict(zip(layers, layers, strict=True))
+    images = hooks.gray(model, (size, size)).float()
+    found = {IMAGE: images, **hooks.run(model, images, [name for name in texts if name != IMAGE])}
+    for name in texts:
+        if found[name].ndim != 4:
+            raise BadInputError(
+                f"{name!r} gives {tuple(found[name].shape)}; a box needs maps (N, C, H, W). Leave it out."
+            )
+    return {name: Box(text, *found[name].shape[1:]) for name, text in texts.items()}
+
+
+def _column(box: Box, scale: float) -> float:
+    return max(box.label_width, box.channels * scale, THINNEST)
+
+
+def _scale(boxes: Sequence[Box], width: float) -> float:
+    """Return the pixels of a channel with which the boxes and their labels fill the width, by halving."""
+    room = width - GAP * (len(boxes) - 1)
+    low, high = 0.0, room
+    if sum(_column(box, low) for box in boxes) > room:
+        raise BadInputError(f"The labels of {len(boxes)} boxes need more than {width:g} pixels; draw fewer.")
+    for _ in range(40):
+        middle = (low + high) / 2
+        fits = sum(_column(box, middle) for box in boxes) <= room
+        low, high = (middle, high) if fits else (low, middle)
+    return low
+
+
+def _draw(figure: Figure, box: Box, middle: float, place: tuple[float, float, float], color: str) -> None:
+    """Draw a box about a point; `place` is its height on the figure, and the pixels of a channel and of a row."""
+    center, scale, unit = place
+    wide, high = max(box.channels * scale, THINNEST), max(box.rows * unit, THINNEST)
+    axes = figure.place(middle - wide / 2 - 1, center - high / 2 - 1, wide + 2, high + 2)
+    axes.set(xlim=(-1, wide + 1), ylim=(-1, high + 1))
+    axes.add_patch(Rectangle((0, 0), wide, high, facecolor=color, edgecolor=color, alpha=0.75, linewidth=0.8))
+    bottom = figure.height - 2 * LINE - 5
+    for number, text in enumerate(box.lines):
+        figure.write(
+            middle,
+            bottom + number * LINE,
+            text,
+            ha="center",
+            color=color if number == 0 and color != COLORS[0] else INK,
+        )
+
+
+def _arc(figure: Figure, start: float, end: float, top: float) -> None:
+    """Draw a line up from one box, along, and down to the other with an arrow's head."""
+    axes = figure.place(start, 0, end - start, top)
+    axes.set(xlim=(0, end - start), ylim=(0, top))
+    style: dict[str, Any] = {"color": INK, "linewidth": 1.2, "clip_on": False}
+    axes.plot([0, 0, end - start, end - start], [0, top / 2, top / 2, 6], solid_joinstyle="round", **style)
+    axes.add_patch(
+        Polygon([(end - start + x, y) for x, y in ((-4, 8), (4, 8), (0, 0))], color=INK, clip_on=False)
+    )
