@@ -2,7 +2,8 @@
 
     python tools/format_cells.py book/segment-2/*.md
 
-Only cells with a line that is too wide are touched, and functions are kept one blank line apart, as pages are short.
+Only cells with a line that is too wide are touched, and functions are kept one blank line apart, as pages are short. Cells
+that are on no page (`remove-cell`) stay as they are.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def format_chapter(path: Path) -> bool:
     """Rewrite one chapter; return whether anything changed."""
 
     def replace(cell: re.Match[str]) -> str:
-        code = cell["code"]
-        return cell["open"] + (formatted(code) if too_wide(code) else code) + cell["close"]
+        code, hidden = cell["code"], "remove-cell" in cell["open"]
+        return cell["open"] + (formatted(code) if too_wide(code) and not hidden else code) + cell["close"]
 
     before = path.read_text()
     after = CELL.sub(replace, before)
