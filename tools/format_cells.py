@@ -2,8 +2,8 @@
 
     python tools/format_cells.py book/segment-2/*.md
 
-Only cells with a line that is too wide are touched, and functions are kept one blank line apart, as pages are short. Cells
-that are on no page (`remove-cell`) stay as they are.
+Only cells with a line that is too wide are touched, and functions are kept one blank line apart, as pages are short.
+Cells that are on no page (`remove-cell`) stay as they are.
 """
 
 from __future__ import annotations
