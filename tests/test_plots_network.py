@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 from torch import nn
 
 from interp import plots
@@ -47,3 +47,18 @@ def test_what_cannot_be_drawn_is_said(model: nn.Module) -> None:
         plots.network(model, ["classifier"])
     with pytest.raises(BadInputError, match="draw fewer"):
         plots.network(model, LAYERS, width=100)
+
+
+def test_a_chain_has_an_arrow_each_way_at_every_place() -> None:
+    figure = plots.chain(["double", "add 1"], ["1", "2", "3"], ["2", "1", "1"])
+    tips = [
+        patch.get_xy()[2][0] for axes in figure.axes for patch in axes.patches if isinstance(patch, Polygon)
+    ]
+    middle = figure.axes[0].get_xlim()[1] / 2
+    assert [tip > middle for tip in tips] == [True, False] * 3
+    assert {text.get_text() for text in figure.texts} == {"double", "add 1", "1", "2", "3"}
+
+
+def test_a_chain_needs_a_text_for_every_place() -> None:
+    with pytest.raises(BadInputError, match="2 steps have 3 places"):
+        plots.chain(["double", "add 1"], ["1", "2"], ["2", "1", "1"])

@@ -17,7 +17,7 @@ from interp.plots.channels import feature_maps, filters, matrix
 from interp.plots.charts import bars, confusion, curves, histogram
 from interp.plots.figure import PAGE_WIDTH, TEXT_WIDTH, Figure
 from interp.plots.maps import explained
-from interp.plots.network import network
+from interp.plots.network import chain, network
 from interp.plots.pictures import colorize, heat_row, image_grid, image_row, overlay
 from interp.plots.polar import polar
 from interp.plots.spectra import spectrum_page
@@ -31,6 +31,7 @@ __all__ = [
     "Table",
     "bands",
     "bars",
+    "chain",
     "colorize",
     "confusion",
     "curves",

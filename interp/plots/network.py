@@ -11,7 +11,7 @@ from torch import nn
 
 from interp import hooks
 from interp.errors import BadInputError
-from interp.plots.figure import COLORS, GAP, INK, LINE, PAGE_WIDTH, Figure, text_width
+from interp.plots.figure import COLORS, GAP, INK, LINE, PAGE_WIDTH, TEXT_WIDTH, Figure, text_width
 
 IMAGE = "image"  # what goes into the network, as a box
 THINNEST = 2.0  # pixels; three channels would be none
@@ -134,3 +134,44 @@ def _arc(figure: Figure, start: float, end: float, top: float) -> None:
     axes.add_patch(
         Polygon([(end - start + x, y) for x, y in ((-4, 8), (4, 8), (0, 0))], color=INK, clip_on=False)
     )
+
+
+def chain(
+    steps: Sequence[str], forward: Sequence[str], backward: Sequence[str], *, width: float = TEXT_WIDTH
+) -> Figure:
+    """Draw steps in a row, with what goes forward above the arrows and what comes back below them.
+
+    Args:
+        steps: what stands in the boxes.
+        forward: what enters the first step, what goes from step to step, and what leaves the last: one more than steps.
+        backward: the same places, from left to right, on the way back.
+        width: size in CSS pixels.
+
+    Raises:
+        BadInputError: there are not as many numbers as places.
+    """
+    if not len(forward) == len(backward) == len(steps) + 1:
+        raise BadInputError(
+            f"{len(steps)} steps have {len(steps) + 1} places; got {len(forward)} and {len(backward)} texts."
+        )
+    figure, arrow = Figure(width, 130), width / (2 * len(steps) + 1)
+    for number, (there, back) in enumerate(zip(forward, backward, strict=True)):
+        left = 2 * number * arrow
+        for top, text, color, onward in ((48, there, INK, True), (82, back, COLORS[1], False)):
+            _straight(figure, (left, top, arrow), color, onward)
+            figure.write(left + arrow / 2, top + (-12 if onward else 24), text, ha="center", color=color)
+    for number, text in enumerate(steps):
+        axes = figure.place((2 * number + 1) * arrow, 34, arrow, 62)
+        axes.add_patch(Rectangle((0.01, 0.01), 0.98, 0.98, facecolor="none", edgecolor=INK, linewidth=1.2))
+        figure.write((2 * number + 1.5) * arrow, 65, text, ha="center", middle=True)
+    return figure
+
+
+def _straight(figure: Figure, place: tuple[float, float, float], color: str, onward: bool) -> None:
+    """Draw an arrow at a place (left, top, length), to the right or to the left."""
+    left, top, length = place
+    axes = figure.place(left, top - 6, length, 12)
+    axes.set(xlim=(0, length), ylim=(-6, 6))
+    tip, base = (length - 6, length - 14) if onward else (6, 14)
+    axes.plot([6, length - 6], [0, 0], color=color, linewidth=1.4)
+    axes.add_patch(Polygon([(base, -4), (base, 4), (tip, 0)], color=color))
