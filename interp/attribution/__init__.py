@@ -13,6 +13,14 @@ from interp.attribution.cam import (
     layer_cam,
     xgrad_cam,
 )
+from interp.attribution.circuits import (
+    Circuit,
+    agreement,
+    find_circuit,
+    kernel_chance,
+    kernel_magnitude,
+    kernel_saliency,
+)
 from interp.attribution.controls import center_map, edge_map, random_map
 from interp.attribution.gradients import guided_backprop, input_x_gradient, saliency, smooth_grad
 from interp.attribution.metrics import (
@@ -35,10 +43,12 @@ from interp.image import blur
 __all__ = [
     "Aim",
     "Cascade",
+    "Circuit",
     "Curve",
     "PathIntegral",
     "Sides",
     "Target",
+    "agreement",
     "along",
     "blur",
     "cam_family",
@@ -47,6 +57,7 @@ __all__ = [
     "deletion",
     "edge_map",
     "fill",
+    "find_circuit",
     "for_and_against",
     "grad_cam",
     "grad_cam_plus_plus",
@@ -58,6 +69,9 @@ __all__ = [
     "inside",
     "integrate",
     "integrated_gradients",
+    "kernel_chance",
+    "kernel_magnitude",
+    "kernel_saliency",
     "layer_cam",
     "layer_gradient",
     "layer_gradients",

@@ -103,8 +103,11 @@ class Overlay:
     def _signed(gray: np.ndarray, unit: np.ndarray) -> np.ndarray:
         """Lay red and blue over a pale photograph: where the value is 0, nothing but the photograph is seen."""
         pale = 0.45 + 0.55 * gray  # so that neither color drowns in the dark parts
-        opacity = 0.85 * np.abs(2 * unit - 1)[..., None] ** 0.75
-        mixed: np.ndarray = (1 - opacity) * pale + opacity * SIGNED(unit)[..., :3]
+        strength = np.abs(2 * unit - 1)
+        # From clear red and blue on: the white in the middle of the scale would draw a bright seam around each zero.
+        colored = SIGNED(0.5 + np.sign(unit - 0.5) * (0.3 + 0.15 * strength))[..., :3]
+        opacity = 0.85 * strength[..., None]
+        mixed: np.ndarray = (1 - opacity) * pale + opacity * colored
         return mixed
 
 
