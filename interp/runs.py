@@ -30,6 +30,7 @@ CLAIM = "run.json"  # says which run a folder belongs to
 LONGEST_STEM = 120  # file systems allow 255 bytes; temporary names and suffixes come on top
 # Names that Windows keeps for its devices, whatever their suffix.
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+HASHED = re.compile(r"-[0-9a-f]{8}$")  # the end that `file_stem` gives to some names
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -338,12 +339,13 @@ ALL = Share()
 def file_stem(name: str) -> str:
     """Return a file name, without a suffix, of a name: other names have others, also where case does not count.
 
-    Small letters, digits, dots, dashes and underscores stay. Where anything else was, a hash of the name is added.
+    Small letters, digits, dots, dashes and underscores stay. Where anything else was, a hash of the name is added, and
+    also to a name that ends as if it had one.
 
     >>> file_stem("blocks.3.2"), file_stem("3x3/s1"), file_stem("3x3-s1")
     ('blocks.3.2', '3x3-s1-36ff99cc', '3x3-s1')
     """
     stem = re.sub(r"[^A-Za-z0-9._-]", "-", name)[:LONGEST_STEM].strip(".")
     stem = f"_{stem}" if RESERVED.fullmatch(stem.lower()) else stem
-    safe = name and stem == name == name.lower()
+    safe = name and stem == name == name.lower() and not HASHED.search(name)
     return stem if safe else f"{stem}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"

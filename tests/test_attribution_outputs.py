@@ -299,10 +299,34 @@ def test_the_wrapper_has_one_mode_and_points_inside() -> None:
 def test_a_network_for_one_size_says_so(method: Callable[..., Any]) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 2)).eval()
     with pytest.raises(
-        BadInputError, match=r"fails on images of 24 x 40 pixels .*made for images of one size"
+        BadInputError, match=r"fails on \d images of 24 x 40 pixels .*made for images of one size"
     ):
         method(model, torch.rand(2, 3, 24, 40), 1)
     assert torch.isfinite(attribution.saliency(model, torch.rand(1, 3, 32, 32), 1)).all()
+
+
+class Second(nn.Module):
+    """Holds a second input for each of two images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(6, 2)
+        self.register_buffer("second", torch.rand(2, 3))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(torch.cat([pictures.mean(dim=(2, 3)), self.second], dim=1))
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("integrated_gradients", {}), ("occlusion", {"window": 8, "stride": 8})]
+)
+def test_a_second_input_for_each_image_is_not_taken_for_a_wrong_size(
+    method: str, options: dict[str, int]
+) -> None:
+    with pytest.raises(
+        BadInputError, match=r"fails on \d+ images .* second input, that has to be one for all"
+    ):
+        getattr(attribution, method)(Second(), torch.rand(2, 3, 16, 16), 1, **options)
 
 
 @pytest.mark.parametrize(

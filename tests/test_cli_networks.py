@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import random
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -488,6 +490,30 @@ def test_a_file_that_was_changed_is_run_anew_and_another_is_not(tmp_path: Path) 
     (dotted := tmp_path / "my.net.py").write_text(text.format(2))
     with pytest.raises(errors.BadInputError, match="with a dot"):
         own.from_file(dotted, "make")
+
+
+@pytest.mark.parametrize("name", ["made", "make"])
+def test_random_weights_of_any_generator_are_the_same_and_the_others_go_on(tmp_path: Path, name: str) -> None:
+    from interp.zoo import own
+
+    text = """import random
+import numpy as np, torch
+from torch import nn
+def make():
+    net = nn.Linear(3, 1)
+    net.weight.data = torch.tensor([[random.random(), np.random.rand(), torch.rand(()).item()]])
+    return net
+made = make()
+"""
+    weights = []
+    for number in range(2):
+        (file := tmp_path / f"drawn_{name}_{number}.py").write_text(text)
+        torch.manual_seed(number), random.seed(number), np.random.seed(number)
+        expected = torch.rand(()).item(), random.random(), np.random.rand()
+        torch.manual_seed(number), random.seed(number), np.random.seed(number)
+        weights.append(own.from_file(file, name).weight)
+        assert (torch.rand(()).item(), random.random(), np.random.rand()) == expected
+    assert torch.equal(*weights)
 
 
 def test_the_mark_that_spreadsheets_put_in_front_belongs_to_no_name(tmp_path: Path) -> None:

@@ -165,6 +165,15 @@ def test_another_network_or_other_objectives_are_another_run(tmp_path: Path) -> 
         fv.render_folder(other, OBJECTIVES[:1], tmp_path, **SETTINGS)
 
 
+def test_the_mode_in_which_a_network_was_left_is_no_other_run(tmp_path: Path) -> None:
+    fv.render_folder(network(), OBJECTIVES[:1], tmp_path, **SETTINGS)
+    before = contents(tmp_path)
+    training = network().train()
+    fv.render_folder(training, OBJECTIVES[:1], tmp_path, **SETTINGS)
+    assert contents(tmp_path) == before
+    assert all(layer.training for layer in training.modules())
+
+
 def test_a_folder_can_grow_and_is_then_that_of_an_undisturbed_run(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,9 @@ def test_recipes_of_the_same_content_are_equal() -> None:
     [
         ({"steps": 0}, "at least one step"),
         ({"steps": []}, "at least one step"),
+        ({"steps": 1.5}, r"a whole number, or stages such as \[Stage.*got 1.5"),
+        ({"steps": [10, 20]}, r"or stages such as .*got \[10, 20\]"),
+        ({"steps": [(64, 2.5)]}, r"or stages such as .*got \[\(64, 2.5\)\]"),
         ({"size": 3}, "3 x 3 is not usable"),
         ({"batch": 0}, "at least one image"),
         ({"rate": float("nan")}, "finite number"),
@@ -181,6 +185,59 @@ def test_settings_say_how_it_was_made(tiny: nn.Module) -> None:
     assert rendering.seed == 3
     assert rendering.settings["stages"] == [[16, 16, 3], [32, 32, 3]]
     assert "rotate=15" in str(rendering.settings["transforms"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (fv.FourierImage, {"contrast": 2.5}),
+        (fv.FourierImage, {"decay": 1.0}),
+        (fv.FourierImage, {"noise": 0.2}),
+        (fv.FourierImage, {"decorrelated": False}),
+        (fv.FourierImage, {"alpha": True}),
+        (fv.FourierImage, {"seed": 4}),
+        (fv.FourierImage, {"names": ["other"]}),
+        (fv.PixelImage, {"noise": 0.2}),
+        (fv.PixelImage, {"decorrelated": True}),
+        (fv.CppnImage, {"width": 6}),
+        (fv.CppnImage, {"depth": 3}),
+        (fv.MacoImage, {"contrast": 2.0}),
+    ],
+)
+def test_settings_say_what_the_start_was_made_of(
+    kind: type[fv.Parameterization], options: dict[str, Any], tiny: nn.Module
+) -> None:
+    plain, other = (
+        fv.render(tiny, fv.channel("second", 1), kind(16, **given), steps=1).settings["start"]  # type: ignore[arg-type]
+        for given in ({}, options)
+    )
+    ((name, value),) = options.items()
+    differing = {key for key in {**plain, **other} if plain.get(key) != other.get(key)}  # type: ignore[dict-item, attr-defined]
+    assert name in differing <= {name, "content"}
+    assert other[name] == value  # type: ignore[index]
+
+
+def test_settings_tell_one_photograph_from_another(tiny: nn.Module, photographs: Tensor) -> None:
+    for kind in (fv.FourierImage, fv.PixelImage):
+        one, other = (
+            fv.render(tiny, fv.channel("second", 1), kind.of(each[None, :, :16, :16]), steps=1).settings[
+                "start"
+            ]
+            for each in photographs
+        )
+        assert one["content"] != other["content"]  # type: ignore[index]
+        assert {**one, "content": other["content"]} == other  # type: ignore[dict-item, index]
+        assert one["noise"] is None  # type: ignore[index]
+        assert one["seed"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize("steps", [6, [fv.Stage(16, 4), fv.Stage(32, 2)]])
+@pytest.mark.parametrize("never", [[0], [2, 7], [-1], [2.5]])
+def test_a_snapshot_after_no_step_is_refused_before_anything_else(
+    steps: int | list[fv.Stage], never: list[int]
+) -> None:
+    with pytest.raises(BadInputError, match=rf"after the steps 1 to 6; there is no step {never[-1]}\."):
+        fv.render(nn.Module(), fv.channel("nothing", 1), size=32, steps=steps, snapshots=never)
 
 
 def test_many_are_as_each_alone(tiny: nn.Module) -> None:
@@ -382,6 +439,33 @@ def test_a_network_for_one_size_gets_all_steps_at_it() -> None:
         fv.render(fixed, fv.channel("second", 1), size=64, steps=6)
     with pytest.raises(BadInputError, match=r"16 x 16 pixels"):  # stages that were asked for are not changed
         fv.render(fixed, fv.channel("second", 1), steps=[fv.Stage(16, 3), fv.Stage(32, 3)])
+
+
+class Behind(Tiny):
+    """Its convolutions take images of any size, what is behind them of one only."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        middle = self.second(self.act(self.norm(self.first(self.normalize(images)))))
+        assert middle.shape[-2:] == (16, 16)
+        return self.head(middle.mean(dim=(2, 3)))
+
+
+def test_many_of_a_network_for_one_size_are_as_each_alone_or_refused(tmp_path: Path) -> None:
+    network, few = Behind().eval(), {"size": 32, "steps": 6}
+    low, high = fv.channel("second", 1), fv.logit(2)
+    for one, stages in ((low, [[16, 16, 3], [32, 32, 3]]), (high, [[32, 32, 6]])):
+        (many,) = fv.render_many(network, [one], **few)
+        assert many.settings["stages"] == fv.render(network, one, **few).settings["stages"] == stages
+    for render in (
+        lambda both, **options: list(fv.render_many(network, both, **options)),
+        lambda both, **options: fv.render_folder(network, both, tmp_path / "both", **options),
+    ):
+        with pytest.raises(
+            BadInputError, match=r"second .* two stages and output .* steps=\[Stage\(\(32, 32\), 6\)"
+        ):
+            render([low, high], **few)
+        assert not (tmp_path / "both").exists()
+        render([low, high], steps=[fv.Stage((32, 32), 6)])
 
 
 @pytest.mark.parametrize("size", [8, 12, 15, (14, 40)])

@@ -72,6 +72,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Broken(nn.Sequential):
+    """A convolution whose weights are no numbers, behind one that is well."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 3, 3))
+        self[1].weight.data.fill_(torch.nan)
+
+
+def test_a_layer_without_a_finite_number_is_named_before_the_images_are_looked_at(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"All channels of the layer '1' hold NaN.*Leave the layer out"):
+        make(tmp_path / "site", model=Broken(), layers=("0", "1"))
+    assert list(tmp_path.iterdir()) == []
+    half = Broken()
+    half[1].weight.data[0] = 0.1  # one channel is well
+    assert make(tmp_path / "half", model=half, layers=("0", "1"), steps=0).exists()
+
+
 def test_every_channel_has_its_columns_histogram_and_patches(site: Path) -> None:
     index = data(site / "data" / "index.js")
     assert [(each["name"], each["channels"]) for each in index["layers"]] == [("norm", 4), ("deep", 6)]

@@ -82,6 +82,34 @@ def test_what_does_not_fit_far_better_is_not_missing() -> None:
     assert missing_normalization(other, 64) is None
 
 
+@pytest.mark.parametrize(
+    ("wanted", "missing"), [(0.95, False), (2.5, False), (3.9, False), (4.1, True), (8.0, True)]
+)
+def test_four_times_better_is_missing_and_less_is_not(wanted: float, missing: bool) -> None:
+    images = zoo.example_images(*zoo.photograph_names()[:8], size=64)
+    norm = nn.BatchNorm2d(3, affine=False).eval()
+    net = nn.Sequential(norm)
+
+    def better(share: float) -> float:
+        """Remember what lies between the photographs and their normalized form; return how much better that fits."""
+        ends = [images, (images - 0.5) / 0.5]
+        means, variances = ([getattr(each, what)(dim=(0, 2, 3)) for each in ends] for what in ("mean", "var"))
+        norm.running_mean = means[0].lerp(means[1], share)
+        norm.running_var = variances[0].lerp(variances[1], share)
+        as_is, *others = (
+            _miss(net, "0", each)
+            for each in (images, *(image.Normalize(*numbers)(images) for numbers in USUAL))
+        )
+        return as_is / min(others)
+
+    low, high = 0.0, 0.95
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if better(middle) < wanted else (low, middle)
+    assert better(low) == pytest.approx(wanted, rel=0.02)
+    assert (missing_normalization(net, 64) is not None) is missing
+
+
 def test_the_miss_is_the_divergence_of_normal_distributions() -> None:
     norm = nn.BatchNorm2d(2).eval()
     norm.running_mean, norm.running_var = torch.tensor([1.0, 1.0]), torch.tensor([4.0, 4.0])

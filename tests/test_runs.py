@@ -246,6 +246,8 @@ def test_names_of_files_are_safe_and_one_to_one_on_any_disk() -> None:
     ]
     hard += ["x.", ".x", "x", "ä", "ö", chr(0xDCE4)]
     hard += ["", "l" * 300, "l" * 301, "a b", "a\tb"]
+    hard += [runs.file_stem(name) for name in hard]  # a layer may be called as the file of another
+    hard = list(dict.fromkeys(name for name in hard if name not in plain))
     stems = [runs.file_stem(name).lower() for name in [*plain, *hard]]
     assert len(set(stems)) == len(stems)
     for stem in stems:

@@ -14,7 +14,7 @@ from spectra import same
 from torch import Tensor
 
 from interp.errors import BadInputError, UnknownNameError
-from interp.spectrum import BANDS, Broken, Spectrum, keys, load, medians, merge, save, sketch, units
+from interp.spectrum import BANDS, Broken, Measure, Spectrum, keys, load, medians, merge, save, sketch, units
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
@@ -285,6 +285,25 @@ def test_extending_lists_the_broken_images() -> None:
     broken = Broken(9, "x.jpg", "cut short")
     grown = Spectrum.empty({"a": 1}).extended(torch.arange(2), {"a": torch.rand(2, 1)}, broken=[broken])
     assert grown.broken == (broken,)
+
+
+def test_measures_are_compared_and_hashed_by_their_content() -> None:
+    level = {"a": torch.tensor([1.0, 2.0]), "b": torch.zeros(1)}
+    one = Measure(level=level)
+    same_one = Measure(level={"b": torch.zeros(1), "a": torch.tensor([1.0, 2.0])})
+    assert one == same_one
+    assert hash(one) == hash(same_one)
+    others = [
+        Measure(),
+        Measure(level={**level, "a": torch.tensor([1.0, 2.5])}),
+        Measure(level={"a": level["a"]}),
+        one.changed(k=3),
+        one.changed(pool="max"),
+        one.changed(fold=False),
+    ]
+    assert one not in others
+    assert len({one, same_one, *others}) == 1 + len(others)
+    assert one != "mean"
 
 
 @pytest.mark.parametrize("seed", [2**33, -5, 2**64 + 1])

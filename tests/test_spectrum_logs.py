@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from interp.spectrum import (
     run,
     tracking,
 )
+from interp.spectrum.logs import Pace
 
 
 class Noting:
@@ -119,6 +121,33 @@ def test_a_run_logs_after_each_shard_and_a_second_one_goes_on_where_the_first_wa
     assert same(again.spectra[-1], whole)
     assert same(again.last, whole)
     assert same(whole, run(mine, tmp_path / "silent"))
+
+
+class Clock:
+    """A clock that goes on by two seconds whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        self.seconds += 2
+        return self.seconds
+
+
+def test_the_pace_is_that_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interp.spectrum.logs.time", Clock())
+    pace, empty = Pace(), Spectrum.empty({})
+    rates = [pace.of(dataclasses.replace(empty, images=images)) for images in (1000, 1010, 1030)]
+    assert rates == [None, 5.0, 7.5]
+
+
+def test_images_of_an_earlier_run_do_not_count_as_looked_at_now(tmp_path: Path) -> None:
+    compute(job(), tmp_path / "run", share=(0, 2))
+    run(job(), tmp_path / "run", sink=JsonLines(path := tmp_path / "log.jsonl"))
+    first, second, *_ = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (first["images"], first["rate"]) == (20, None)
+    # Five images were looked at in a part of these seconds, and 25 were not.
+    assert second["rate"] <= 5 / max(second["seconds"] - first["seconds"] - 0.002, 1e-9)
 
 
 def test_the_log_of_a_run_is_finished_also_when_a_shard_breaks(tmp_path: Path) -> None:

@@ -389,6 +389,21 @@ def test_a_job_whose_network_was_trained_on_is_another_job(tmp_path: Path) -> No
     assert runs.claimed(tmp_path / "other")["model"] != runs.claimed(tmp_path / "run")["model"]
 
 
+def test_the_mode_in_which_a_network_was_left_is_no_other_job(tmp_path: Path) -> None:
+    training = dataclasses.replace(job(), model=tiny().train())
+    assert training.key == job().key
+    assert all(layer.training for layer in training.model.modules())
+    assert same(run(training, tmp_path / "training"), run(job(), tmp_path / "evaluating"))
+
+
+def test_a_number_of_decoders_is_checked() -> None:
+    assert dataclasses.replace(job(), decoders=0).decoders == 0
+    with pytest.raises(BadInputError, match="decoders has to be at least 0; got -1"):
+        dataclasses.replace(job(), decoders=-1)
+    with pytest.raises(BadInputError, match="workers has to be at least 0; got -2"):
+        next(spectrum.batches(Items(pictures(), "random"), workers=-2))
+
+
 def test_a_network_that_keeps_tensors_with_their_graphs_is_run_in_shards(tmp_path: Path) -> None:
     one = job()
     one.model.seen = one.model(

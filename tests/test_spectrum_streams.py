@@ -221,6 +221,16 @@ def test_the_mode_is_that_of_the_surroundings(wandb: SimpleNamespace) -> None:
     assert wandb.options["mode"] == "offline"
 
 
+def test_images_a_second_are_those_of_this_run(wandb: SimpleNamespace) -> None:
+    sink = WandbSink(project="x")
+    first, second, *_ = stream()
+    sink.log(first)
+    assert "images a second" not in wandb.run.logged
+    sink.log(second)
+    assert wandb.run.logged["images"] == second.images
+    assert wandb.run.logged["images a second"] > 0
+
+
 @pytest.mark.parametrize("unit", [("nrom", 0), ("norm", 4)])
 def test_a_unit_that_does_not_exist_is_said_at_the_first_result(
     wandb: SimpleNamespace, unit: tuple[str, int]

@@ -152,7 +152,7 @@ def answer(model: nn.Module, images: Tensor, layers: Sequence[str] = ()) -> Any:
 
     Raises:
         UnknownNameError: there is no such layer.
-        BadInputError: it fails on images of this size or number of channels.
+        BadInputError: it fails on images of this size or number, or on so many channels.
     """
     try:
         return _seen(model, images, layers) if layers else model(images)
@@ -168,8 +168,10 @@ def answer(model: nn.Module, images: Tensor, layers: Sequence[str] = ()) -> Any:
             ) from error
         if SIZES.search(str(error)):
             raise BadInputError(
-                f"The network fails on images of {height} x {width} pixels ({type(error).__name__}: {error}). If it is "
-                "made for images of one size, give them that: image.resize(images, (height, width))."
+                f"The network fails on {len(images)} images of {height} x {width} pixels ({type(error).__name__}: "
+                f"{error}). If it is made for images of one size, give them that: image.resize(images, (height, "
+                "width)). If it holds something for each image, such as a second input, that has to be one for all: a "
+                "method sends other numbers of images through."
             ) from error
         raise  # an error of the network itself
 

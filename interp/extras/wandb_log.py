@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from interp import image
 from interp.errors import MissingExtraError
-from interp.spectrum.logs import summary
+from interp.spectrum.logs import Pace, summary
 from interp.spectrum.state import Spectrum
 from interp.spectrum.unit import Unit
 
@@ -48,7 +47,7 @@ class WandbSink:
         self.wandb: Any = wandb
         self.units, self.find_image = tuple(units), find_image
         self.run: Any = wandb.init(project=project, mode=mode, dir=folder)
-        self.start = time.monotonic()
+        self.pace = Pace()
 
     def log(self, spectrum: Spectrum) -> None:
         """Log the progress.
@@ -63,10 +62,9 @@ class WandbSink:
             for layer, counts in summary(spectrum)["layers"].items()
             for kind, count in counts.items()
         }
-        rate = spectrum.images / max(time.monotonic() - self.start, 1e-9)
-        self.run.log(
-            {"images": spectrum.images, "images a second": rate, "broken": len(spectrum.broken), **numbers}
-        )
+        rate = self.pace.of(spectrum)
+        numbers |= {} if rate is None else {"images a second": rate}
+        self.run.log({"images": spectrum.images, "broken": len(spectrum.broken), **numbers})
 
     def finish(self, spectrum: Spectrum | None) -> None:
         """Log the table and the grids, and end the run, also where an image is not found."""

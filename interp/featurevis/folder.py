@@ -133,8 +133,10 @@ def settings_of(model: nn.Module, recipe: Recipe, *, suffix: str) -> dict[str, A
     device = hooks.device_of(model)
     # The stages say it all; the size that they were made of may be another one and change nothing.
     options = {name: value for name, value in vars(recipe).items() if name != "size"}
+    with hooks.evaluating(model):  # as it runs, whatever mode it was left in
+        network = digest(model)
     return {
-        "network": digest(model),
+        "network": network,
         "code": fingerprint("import interp.featurevis.rendering"),
         "suffix": suffix,
         **{name: _told(value) for name, value in sorted(options.items())},
@@ -204,8 +206,8 @@ def render_folder(
         changes: what differs from the recipe, by the names of its attributes: `size=256, seed=1`.
 
     Raises:
-        BadInputError: two objectives have the same file name, or the folder belongs to another run, or holds a picture
-            of another objective of the same name.
+        BadInputError: as for `render_many`, or two objectives have the same file name, or the folder belongs to another
+            run, or holds a picture of another objective of the same name.
         DamagedFileError: what says whose the folder is, or a manifest, was changed.
         UnwritableError: the folder is full or read-only; what is finished is kept.
     """

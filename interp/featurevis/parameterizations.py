@@ -12,7 +12,7 @@ import math
 import operator
 from collections.abc import Sequence
 from functools import partial
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,12 @@ class Parameterization(nn.Module):
     """Base: images with names (each has its own random numbers) and a size.
 
     Subclasses keep what is optimized in nn.Parameter; its first dimension is the image, or what images share.
+
+    Attributes:
+        said: the names of the attributes that `settings` tells.
     """
+
+    said: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, size: Size, count: int, names: Sequence[str] | None) -> None:
         super().__init__()
@@ -49,6 +54,15 @@ class Parameterization(nn.Module):
     def free(self) -> Tensor | float:
         """Return which share of each pixel may change, (N or 1, H, W) in [0, 1], or 1 for all."""
         return 1.0
+
+    def settings(self) -> dict[str, object]:
+        """Return what it was made of besides its size, as plain values.
+
+        A start from images has neither seed nor noise.
+        """
+        told = {name: vars(self)[name] for name in self.said}
+        plain = {name: one.flatten().tolist() if isinstance(one, Tensor) else one for name, one in told.items()}
+        return plain | {"names": list(self.names)}
 
     def resized(self, size: Size) -> Self:
         """Return a copy that goes on at another size with the same picture."""
@@ -94,6 +108,8 @@ class PixelImage(Parameterization):
         channels: how many the network takes; 3 are red, green and blue.
     """
 
+    said = ("seed", "noise", "decorrelated", "channels")
+
     def __init__(
         self,
         size: Size = 128,
@@ -107,6 +123,8 @@ class PixelImage(Parameterization):
     ) -> None:
         super().__init__(size, count, names)
         self.decorrelated, self.channels = decorrelated, check_channels(channels)
+        self.seed: int | None = seed
+        self.noise: float | None = noise
         shape = (self.channels, *self.size)
         self.latent = nn.Parameter(noise * normal(streams(seed, "pixels", self.names), shape))
 
@@ -114,6 +132,7 @@ class PixelImage(Parameterization):
     def of(cls, images: Tensor) -> Self:
         """Start from images (N, C, H, W) in [0, 1]."""
         out = cls(sides_of(images), len(images), channels=images.shape[1])
+        out.seed = out.noise = None
         out.latent = nn.Parameter(from_rgb(images.float(), decorrelated=False))
         return out
 
@@ -185,6 +204,8 @@ class CppnImage(Parameterization):
         channels: how many the network takes.
     """
 
+    said = ("seed", "width", "depth", "channels")
+
     def __init__(
         self,
         size: Size = 128,
@@ -197,7 +218,7 @@ class CppnImage(Parameterization):
         channels: int = 3,
     ) -> None:
         super().__init__(size, count, names)
-        self.channels = check_channels(channels)
+        self.seed, self.width, self.depth, self.channels = seed, width, depth, check_channels(channels)
         random = streams(seed, "cppn", self.names)
         inputs = [2] + [2 * width] * (depth - 1)
         self.hidden = nn.ParameterList([normal(random, (width, wide)) / math.sqrt(wide) for wide in inputs])

@@ -47,7 +47,7 @@ class Recipe:
         compute: precision and compilation, for a GPU.
 
     Raises:
-        BadInputError: no step, a size that no image can have, a rate that is no number, or an empty batch.
+        BadInputError: steps that are none, a size that no image can have, a rate that is no number, or an empty batch.
     """
 
     transforms: Sequence[Transform] = STANDARD
@@ -107,12 +107,18 @@ def _steps(steps: int | Sequence[Stage]) -> int | tuple[Stage, ...]:
     """Return steps in numbers of Python.
 
     Raises:
-        BadInputError: a stage without a step, or of a size that no image can have.
+        BadInputError: it is something else, a stage without a step, or of a size that no image can have.
     """
-    stages = [Stage(*stage) for stage in steps] if isinstance(steps, Sequence) else [Stage(128, steps)]
-    if not stages or min(stage.steps for stage in stages) < 1:
+    try:
+        stages = [Stage(*stage) for stage in steps] if isinstance(steps, Sequence) else [Stage(128, steps)]
+        counts = [operator.index(stage.steps) for stage in stages]
+    except TypeError:
+        raise BadInputError(
+            f"Steps are a whole number, or stages such as [Stage(64, 48), Stage(128, 48)]; got {steps!r}."
+        ) from None
+    if not counts or min(counts) < 1:
         raise BadInputError(f"A rendering needs at least one step in every stage; got {steps}.")
-    plain = tuple(Stage(_plain(stage.size), operator.index(stage.steps)) for stage in stages)
+    plain = tuple(Stage(_plain(stage.size), count) for stage, count in zip(stages, counts, strict=True))
     return plain if isinstance(steps, Sequence) else plain[0].steps
 
 

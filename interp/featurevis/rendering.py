@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from interp import folding, hooks, image
+from interp.digest import digest
 from interp.errors import BadInputError
 from interp.featurevis.ascent import BETAS, Ascent, Stage
 from interp.featurevis.colors import CONTRAST
 from interp.featurevis.looking import look
-from interp.featurevis.objectives import Objective, network_layers, together
+from interp.featurevis.objectives import IMAGE, Objective, network_layers, together
 from interp.featurevis.parameterizations import Parameterization, Size, sides
 from interp.featurevis.recipe import Changes, Recipe
 from interp.featurevis.streams import streams
@@ -148,25 +150,26 @@ def render(
         parameterization: where to start, left as it was; without one, `standard_image` with one image, or with as
             many as the objective has `together`.
         recipe: how, see `Recipe`; the standard one by default.
-        snapshots: steps, counted from 1, after which the images are kept.
+        snapshots: steps, counted from 1 to the last, after which the images are kept.
         progress: whether to show a bar.
         changes: what differs from the recipe, by the names of its attributes: `size=256, seed=1`.
 
     Raises:
-        BadInputError: no steps, an unknown channel, an objective without a gradient, a size that the network
-            cannot take.
+        BadInputError: no steps, a snapshot after none of them, an unknown channel, an objective without a gradient, a
+            size that the network cannot take.
         UnknownNameError: an unknown layer.
 
     Warns:
         RenderingWarning: a dead channel, NaN, or many saturated pixels.
     """
     recipe = (recipe or Recipe()).changed(**changes)  # what cannot be is said before the network is copied
+    kept = _kept(snapshots, _steps(recipe.stages()))
     network = prepared(model, objective.layers, recipe)
     start = parameterization
     stages = fitting_stages(network, [objective], recipe, None if start is None else start.size)
     bar = tqdm(total=_steps(stages), desc=objective.name, disable=not progress, unit="step")
     with bar:
-        ascent = Ascent(network, objective, recipe, frozenset(snapshots))
+        ascent = Ascent(network, objective, recipe, kept)
         return told(rendered(ascent, start, stages, bar.update))
 
 
@@ -187,6 +190,10 @@ def render_many(
         model, recipe, changes: as for `render`.
         objectives: of one image each.
         progress: whether to show a bar.
+
+    Raises:
+        BadInputError: as for `render`, or `render` would take other stages for some of them than for others, as it
+            does with a network whose deeper layers take images of one size only.
     """
     recipe = (recipe or Recipe()).changed(**changes)
     network = prepared(model, {layer for objective in objectives for layer in objective.layers}, recipe)
@@ -207,6 +214,17 @@ def prepared(model: nn.Module, layers: Collection[str], recipe: Recipe) -> nn.Mo
     own = network_layers(layers)
     with torch.inference_mode(False):
         return recipe.compute.prepared(folding.fold(model, keep=own), own)
+
+
+def _kept(snapshots: Iterable[int], steps: int) -> frozenset[int]:
+    """Return the steps after which images are kept, if there are such steps."""
+    kept = frozenset(snapshots)
+    never = sorted((step for step in kept if step not in range(1, steps + 1)), key=str)
+    if never:
+        raise BadInputError(
+            f"Snapshots are taken after the steps 1 to {steps}; there is no step {', '.join(map(repr, never))}."
+        )
+    return kept
 
 
 def _steps(stages: Sequence[Stage]) -> int:
@@ -246,12 +264,19 @@ def rendered(
 def _settings(ascent: Ascent, start: Parameterization, stages: Sequence[Stage]) -> dict[str, object]:
     return {
         "parameterization": type(start).__name__,
+        "start": {**start.settings(), "content": _content(start)},
         "transforms": ", ".join(repr(transform) for transform in ascent.recipe.transforms),
         "stages": [[*sides(stage.size), stage.steps] for stage in stages],
         "rate": ascent.recipe.rate,
         "betas": list(BETAS),
         "precision": ascent.recipe.compute.precision,
     }
+
+
+def _content(start: Parameterization) -> str:
+    """Return a short hash of the numbers that an ascent starts from: images, magnitudes, whatever they were made of."""
+    tensors = itertools.chain(start.named_parameters(), start.named_buffers())
+    return digest(sorted((name, tensor.detach()) for name, tensor in tensors))[:12]
 
 
 def fitting_stages(
@@ -263,14 +288,38 @@ def fitting_stages(
 
     Args:
         start: the size of the parameterization, if one is given.
+
+    Raises:
+        BadInputError: some of the objectives can take the first stage and others cannot.
     """
     stages = recipe.stages(start)
     if isinstance(recipe.steps, Sequence) or len(stages) == 1 or not objectives:
         return stages
-    layers = tuple({layer: None for objective in objectives for layer in objective.layers})
-    if takes(model, layers, stages[0].size, recipe.transforms):
+    small, whole = stages[0], Stage(stages[-1].size, _steps(stages))
+    every = tuple({layer: None for objective in objectives for layer in objective.layers})
+    if takes(model, every, small.size, recipe.transforms):
         return stages
-    return (Stage(stages[-1].size, _steps(stages)),)
+    able = {
+        layers: takes(model, layers, small.size, recipe.transforms)
+        for layers in dict.fromkeys(objective.layers for objective in objectives)
+    }
+    if len({*able.values()}) > 1:
+        raise BadInputError(_mixture(able, small, whole))
+    return stages if all(able.values()) else (whole,)
+
+
+def _mixture(able: Mapping[tuple[str, ...], bool], small: Stage, whole: Stage) -> str:
+    """Say of layers that a small image reaches, and of others that it does not, that they are rendered differently."""
+    reached, other = (
+        next(", ".join(layers) or IMAGE for layers, good in able.items() if good is wanted)
+        for wanted in (True, False)
+    )
+    small_size, whole_size = sides(small.size), sides(whole.size)
+    return (
+        f"Alone, {reached} would be rendered in two stages and {other} in one, since it cannot be reached by images of "
+        f"{small_size[0]} x {small_size[1]} pixels. Render them apart, or give all the same stages: "
+        f"steps=[Stage({whole_size}, {whole.steps})]."
+    )
 
 
 def takes(model: nn.Module, layers: Sequence[str], size: Size, transforms: Sequence[Transform] = ()) -> bool:

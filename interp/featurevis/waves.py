@@ -42,6 +42,7 @@ class FourierImage(Parameterization):
 
     scale: Tensor
     rest: Tensor | None
+    said = ("seed", "decay", "noise", "decorrelated", "contrast", "alpha", "channels")
 
     def __init__(
         self,
@@ -59,7 +60,9 @@ class FourierImage(Parameterization):
     ) -> None:
         super().__init__(size, count, names)
         self.decay, self.decorrelated, self.contrast = decay, decorrelated, contrast
-        self.channels = check_channels(channels)
+        self.alpha, self.channels = alpha, check_channels(channels)
+        self.seed: int | None = seed
+        self.noise: float | None = noise
         self.register_buffer("scale", wave_scale(self.size, decay), persistent=False)
         self.register_buffer("rest", None, persistent=False)
         shape = (self.channels + alpha, *self.scale.shape, 2)
@@ -77,6 +80,7 @@ class FourierImage(Parameterization):
                 and waves of two pixels are left out.
         """
         out = cls(sides_of(images), len(images), decay=decay, channels=images.shape[1])
+        out.seed = out.noise = None
         out.scale = out.scale.to(images.device)
         latent = from_rgb(images.float(), margin=EXACT) if exact else from_rgb(images.float())
         waves = torch.fft.rfft2(latent, norm="forward")
@@ -154,6 +158,7 @@ class MacoImage(Parameterization):
     magnitude: Tensor
     mean: Tensor
     contrast: Tensor | float
+    said = ("seed", "contrast", "channels")
 
     def __init__(
         self,
@@ -168,6 +173,7 @@ class MacoImage(Parameterization):
     ) -> None:
         super().__init__(size, count, names)
         self.contrast, self.channels = contrast, check_channels(channels)
+        self.seed: int | None = seed
         if magnitude is None:
             magnitude = wave_scale(self.size, 1.0).expand(self.channels, -1, -1)
         shape = (self.channels, self.size[0], self.size[1] // 2 + 1)
@@ -190,6 +196,7 @@ class MacoImage(Parameterization):
             BadInputError: an image of one color, which has no waves.
         """
         out = cls(sides_of(images), len(images), channels=images.shape[1])
+        out.seed = None
         latent = from_rgb(images.float(), margin=EXACT)
         out.mean = latent.mean(dim=(2, 3), keepdim=True)
         out.contrast = (latent - out.mean).std(dim=(1, 2, 3), keepdim=True)

@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from interp import featurevis as fv
 from interp import folding, hooks, image, runs
+from interp.errors import BadInputError
 from interp.featurevis.rendering import takes
 from interp.spectrum import Entry, Source, Spectrum
 from interp.spectrum.entries import persistent
-from interp.spectrum.patches import Field, receptive_field, window
+from interp.spectrum.patches import Field, finite_channels, receptive_field, window
 
 SHEET, ACROSS = (
     256,
@@ -151,6 +152,21 @@ class _Look:
     def _maps(self, picture: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         with torch.no_grad():
             return hooks.run(self.model, picture.to(self.device), list(layers))
+
+
+@torch.no_grad()
+def check_finite(model: nn.Module, layers: Sequence[str], size: tuple[int, int]) -> None:
+    """Refuse layers of which no channel is finite, since their receptive fields cannot be measured.
+
+    Raises:
+        BadInputError: all channels of a layer hold NaN or infinite values for a gray image.
+    """
+    for name, maps in hooks.run(model, hooks.gray(model, size), layers).items():
+        if maps.ndim == 4 and not bool(finite_channels(maps).any()):
+            raise BadInputError(
+                f"All channels of the layer {name!r} hold NaN or infinite values for a gray image, so that there is "
+                "nothing to show. Leave the layer out, or look for the weights that are no numbers."
+            )
 
 
 def fields(model: nn.Module, spectrum: Spectrum, size: tuple[int, int]) -> dict[str, Field]:

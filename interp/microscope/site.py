@@ -102,7 +102,7 @@ def build(
 
     Raises:
         UnknownNameError: a layer does not exist.
-        BadInputError: the folder holds something else, or an option cannot be used.
+        BadInputError: the folder holds something else, an option cannot be used, or a layer gives no finite number.
         UnwritableError: the folder cannot be written.
 
     Warns:
@@ -111,6 +111,7 @@ def build(
     page, site, model = replace(page or Page(), **changes), Path(site), job.model
     page = replace(page, size=page.size or getattr(job.source, "size", None) or 224)
     check_size(model, job.layers, page.size)
+    pictures.check_finite(model, job.layers, (page.size, page.size))
     warn_of_missing_normalization(model, page.size)
     work = site.absolute().with_name(f"{site.absolute().name}-work")
     runs.claim(site, {**job.settings, "side": page.side, "steps": page.steps})

@@ -124,7 +124,7 @@ def batches(entries: Source | Iterable[Entry], *, size: int = 16, workers: int =
         BadInputError: the images have different sizes.
         LostSourceError: an image cannot be read, also after several attempts.
     """
-    size = check_positive("size", size)
+    size, workers = check_positive("size", size), check_positive("workers", workers, least=0)
     listed = entries if isinstance(entries, Iterable) else everything(entries)
     images: list[tuple[Entry, Tensor]] = []
     broken: list[Broken] = []

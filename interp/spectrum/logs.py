@@ -45,8 +45,26 @@ def summary(spectrum: Spectrum) -> dict[str, Any]:
     return {"images": spectrum.images, "broken": len(spectrum.broken), "layers": layers}
 
 
+class Pace:
+    """How many images a second are looked at, from the first result on: what an earlier run looked at took none."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, int] | None = None
+
+    def of(self, spectrum: Spectrum) -> float | None:
+        """Return images a second since the first result; None for that one."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = now, spectrum.images
+            return None
+        start, images = self.first
+        return (spectrum.images - images) / max(now - start, 1e-9)
+
+
 class JsonLines:
     """A file with one line of JSON for each result: seconds, images, images a second, broken ones, flagged units.
+
+    Images a second are counted from the first result on, which has none (null).
 
     Args:
         path: the file; lines are added at its end.
@@ -57,11 +75,11 @@ class JsonLines:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.start = time.monotonic()
+        self.start, self.pace = time.monotonic(), Pace()
 
     def log(self, spectrum: Spectrum) -> None:
-        seconds = max(time.monotonic() - self.start, 1e-9)
-        self._add({"seconds": round(seconds, 3), "rate": spectrum.images / seconds, **summary(spectrum)})
+        seconds = round(time.monotonic() - self.start, 3)
+        self._add({"seconds": seconds, "rate": self.pace.of(spectrum), **summary(spectrum)})
 
     def finish(self, spectrum: Spectrum | None) -> None:
         self._add({"finished": True, "images": spectrum.images if spectrum else 0})

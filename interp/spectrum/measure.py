@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypedDict, Unpack
 
+import torch
 from torch import Tensor
 
 from interp.errors import BadInputError, UnknownNameError
@@ -30,7 +31,7 @@ class Changes(TypedDict, total=False):
     fold: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measure:
     """What is kept of each channel. Every function that looks at many images takes one.
 
@@ -63,6 +64,21 @@ class Measure:
             ("seed", operator.index(self.seed)),
         ):
             object.__setattr__(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        return self._content() == other._content() if isinstance(other, Measure) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def _content(self) -> tuple[object, ...]:
+        """Return all attributes, the levels by their numbers, since tensors cannot be compared as one thing."""
+        levels = {
+            name: torch.as_tensor(one, dtype=torch.float32).tolist()
+            for name, one in (self.level or {}).items()
+        }
+        others = [value for name, value in vars(self).items() if name != "level"]
+        return (*others, repr(sorted(levels.items())))
 
     def changed(self, **changes: Unpack[Changes]) -> Measure:
         """Return the measure with other values for some attributes."""

@@ -125,7 +125,7 @@ class _Look:
     def __init__(self, model: nn.Module, layer: str, blank: Tensor) -> None:
         self.model, self.layer, self.blank = model, layer, blank
         maps = self._maps(blank)
-        usable = torch.isfinite(maps).flatten(2).all(dim=2)[0] if maps.ndim == 4 else torch.zeros(1)
+        usable = finite_channels(maps) if maps.ndim == 4 else torch.zeros(1)
         if not bool(usable.any()):
             raise BadInputError(
                 f"The layer {layer!r} gives {tuple(maps.shape)}; finite maps (N, C, H, W) are needed."
@@ -167,6 +167,11 @@ class _Look:
 
     def _maps(self, images: Tensor) -> Tensor:
         return hooks.run(self.model, images, [self.layer])[self.layer]
+
+
+def finite_channels(maps: Tensor) -> Tensor:
+    """Return which channels (C,) of the maps of one image (1, C, H, W) are finite at all positions."""
+    return torch.isfinite(maps).flatten(2).all(dim=2)[0]
 
 
 _ROWS = (Edge.TOP, Edge.BOTTOM)

@@ -51,8 +51,8 @@ class Job:
     decoders: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch", "threads"):
-            object.__setattr__(self, name, check_positive(name, getattr(self, name)))
+        for name, least in (("batch", 1), ("threads", 1), ("decoders", 0)):
+            object.__setattr__(self, name, check_positive(name, getattr(self, name), least=least))
         if not is_source(self.source):
             raise BadInputError(
                 f"The images of a job have to be a source, such as spectrum.Folder(path); got {self.source!r:.80}."
@@ -65,12 +65,14 @@ class Job:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Return what decides the result, as JSON: hashes for what is large."""
+        with hooks.evaluating(self.model):  # as it runs, whatever mode it was left in
+            network = digest(self.model)
         return {
             "layers": list(self.layers),
             **vars(self.measure),
             "level": digest(self.measure.level),
             **{name: getattr(self, name) for name in ("batch", "device", "threads")},
-            "model": digest(self.model),
+            "model": network,
             "source": self.source.fingerprint,
             "shards": self.source.shards,
             "code": digest([scorer, batches, merge]),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -72,9 +75,7 @@ def called_in(file: str | os.PathLike[str], name: str) -> Any:
     found = getattr(module, name)
     if isinstance(found, nn.Module) or not callable(found):
         return found
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return _called(found, f"{name}() in {str(file)!r}")
+    return _called(found, f"{name}() in {str(file)!r}")
 
 
 def _run(file: Path) -> ModuleType:
@@ -112,10 +113,26 @@ def _elsewhere(file: Path) -> bool:
 
 def _called(function: Any, what: str) -> Any:
     try:
-        return function()
+        with _seeded():
+            return function()
     except Exception as error:  # another's code
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise BadInputError(f"{what} fails: {reason}") from error
+
+
+@contextlib.contextmanager
+def _seeded() -> Iterator[None]:
+    """Let whatever draws random numbers draw the same ones each time; afterwards all go on where they were."""
+    python, array = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(array)
 
 
 # ------------------------------------------------------------------------------------------------------------
