@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -183,3 +185,12 @@ def test_alpha_is_a_fourth_channel() -> None:
 def test_bad_sizes_are_explained(make: object, message: str) -> None:
     with pytest.raises(BadInputError, match=message):
         make()  # type: ignore[operator]
+
+
+def test_every_parameterization_tells_all_that_it_is_made_of() -> None:
+    told_by_the_numbers = {"generator", "magnitude", "own", "parts"}  # the hash of the start is made of these
+    kinds = [kind for kind in fv.Parameterization.__subclasses__() if kind.__module__.startswith("interp.")]
+    assert len(kinds) >= 6
+    for kind in kinds:
+        asked = {*inspect.signature(kind).parameters} - {"size", "count", "names"} - told_by_the_numbers
+        assert asked <= {*kind.said}, kind

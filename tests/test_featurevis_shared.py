@@ -108,6 +108,13 @@ def test_images_that_share_end_nearer_to_one_another(model: nn.Module) -> None:
     assert apart[1] < 0.8 * apart[0]
 
 
+def test_settings_tell_the_own_waves_and_the_weight() -> None:
+    waves_of_their_own = fv.FourierImage(32, 2, decay=0.7, seed=5)
+    told = fv.SharedImage(waves_of_their_own, fv.pyramid(32, 2), weight=0.4).settings()
+    assert told["own"] == waves_of_their_own.settings()
+    assert (told["weight"], told["own"]["decay"], told["own"]["seed"]) == (0.4, 0.7, 5)  # type: ignore[index]
+
+
 def test_blended_weights_are_a_share_of_each_neighbor() -> None:
     assert fv.blended(4).tolist() == [[1]] * 4
     assert fv.blended(3, 3).tolist() == torch.eye(3).tolist()

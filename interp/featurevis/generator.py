@@ -37,6 +37,7 @@ class GeneratorImage(Parameterization):
             not positive.
     """
 
+    said = ("seed", "noise", "radius", "stride")
     channels = 3
 
     def __init__(
@@ -55,6 +56,8 @@ class GeneratorImage(Parameterization):
         if not radius > 0:
             raise BadInputError(f"The radius of the codes has to be positive; got {radius}.")
         self.radius, self.generator = float(radius), _frozen(generator)
+        self.seed: int | None = seed
+        self.noise: float | None = noise
         random = streams(seed, "generator", self.names)
         self.latent = nn.Parameter(noise * normal(random, (codes, *self._grid())))
 
@@ -72,6 +75,7 @@ class GeneratorImage(Parameterization):
             )
         size = (stride * codes.shape[2], stride * codes.shape[3])
         out = cls(generator, size, len(codes), radius=radius)
+        out.seed = out.noise = None
         out.latent = nn.Parameter(codes.detach().float().clone())
         return out
 

@@ -87,6 +87,8 @@ class SharedImage(Parameterization):
         BadInputError: the weights of a part are those of another number of pictures.
     """
 
+    said = ("weight", "channels")
+
     def __init__(self, own: FourierImage, parts: Sequence[Part], *, weight: float = 1.0) -> None:
         super().__init__(own.size, len(own.names), own.names)
         for part in parts:
@@ -98,6 +100,9 @@ class SharedImage(Parameterization):
         self.own, self.weight, self.channels = own, weight, own.channels
         colors = own.coefficients.shape[1]
         self.shared = nn.ModuleList([_Shared(part, colors) for part in parts])
+
+    def settings(self) -> dict[str, object]:
+        return super().settings() | {"own": self.own.settings()}
 
     def coefficients(self) -> Tensor:
         """Return the sum of a picture's own coefficients and the shared ones, (N, C, H, W // 2 + 1, 2)."""
