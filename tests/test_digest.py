@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import logging
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -376,3 +378,31 @@ def test_a_cell_class_is_told_by_what_its_methods_read(printed: list[str]) -> No
 
 def test_a_cell_function_can_be_remembered(printed: list[str]) -> None:
     assert printed[9] == "[(1, 3, 2, 2), (1, 3, 2, 2)]"
+
+
+def test_a_module_that_a_function_imports_from_a_package_counts_before_it_was_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (package := tmp_path / "users_package").mkdir()
+    (package / "__init__.py").write_text("size = 3\n")
+    (package / "asks.py").write_text("def outside():\n    from . import helper\n    return helper.gain()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    digests = []
+    for gain in (1, 2):
+        (package / "helper.py").write_text(f"def gain():\n    return {gain} * 1000\n")
+        for name in [name for name in sys.modules if name.partition(".")[0] == "users_package"]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        shutil.rmtree(package / "__pycache__", ignore_errors=True)
+        ask = importlib.import_module("users_package.asks").outside
+        digests.append(digest(ask))
+        assert (ask(), digest(ask)) == (gain * 1000, digests[-1])
+    assert digests[0] != digests[1]
+
+
+def test_numbers_and_texts_of_a_class_count_however_they_are_called() -> None:
+    def kind(gain: float, words: str = "") -> type:
+        return type("Kind", (), {"__gain__": gain, "__doc__": words})
+
+    assert digest(kind(1.0)) != digest(kind(2.0))
+    assert digest(kind(1.0)) == digest(kind(1.0, "Other words."))

@@ -409,3 +409,59 @@ def test_the_maps_of_a_vision_transformer_are_its_tokens() -> None:
     torch.testing.assert_close(found, (maps, slopes))
     with pytest.raises(BadInputError, match="the class token"):
         attribution.grad_cam(model, images, 3, "blocks.11")
+
+
+class Reader(nn.Module):
+    """Looks into a network of its own, as a probe does, and ends with rows that come last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 9, 3, padding=1), nn.ReLU()
+        )
+        self.last = nn.Linear(9, 16)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.last(hooks.activations(self.net, pictures, "3").permute(0, 2, 3, 1))
+
+
+def test_a_network_that_looks_into_networks_is_looked_into_as_any_other() -> None:
+    reader, pictures = Reader().eval(), torch.rand(2, 3, 16, 16)
+    assert hooks.layouts(reader, ["last", "net.1"], pictures) == {"last": LAST, "net.1": FIRST}
+    torch.testing.assert_close(
+        hooks.activations(reader.net, pictures, "1"), hooks.activations(reader, pictures, "net.1")
+    )
+    assert [one.runs for one in hooks.survey(reader, pictures) if one.name == "net.3"] == [1]
+
+
+def test_a_full_memory_is_an_error_and_nothing_that_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 16, 1), Last(), nn.ReLU()).eval()
+    pictures, whole = torch.rand(4, 3, 16, 16), nn.ReLU.forward
+
+    def full(layer: nn.Module, values: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(nn.ReLU, "forward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        hooks.layouts(net, ["2"], pictures)
+    monkeypatch.setattr(nn.ReLU, "forward", whole)
+    assert hooks.layouts(net, ["2"], pictures) == {"2": LAST}
+
+
+class Last(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.permute(0, 2, 3, 1)
+
+
+def test_a_layout_that_is_given_as_a_text_is_refused() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU()).eval()
+    net.layouts = {"1": "channels last"}  # type: ignore[assignment]
+    with pytest.raises(BadInputError, match=r"hooks\.Layout\('channels last'\)"):
+        hooks.activations(net, torch.rand(1, 3, 16, 16), "1")
+    net.layouts = {"of": "its own"}  # type: ignore[assignment]
+    assert hooks.activations(net, torch.rand(1, 3, 8, 8), "1").shape == (1, 16, 8, 8)
+
+
+def test_what_was_enlarged_from_one_position_has_its_channels_first() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Upsample(16), nn.ReLU()).eval()
+    assert hooks.activations(net, torch.rand(1, 3, 64, 64), "2").shape == (1, 16, 16, 16)

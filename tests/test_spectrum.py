@@ -287,6 +287,26 @@ def test_extending_lists_the_broken_images() -> None:
     assert grown.broken == (broken,)
 
 
+@pytest.mark.parametrize("q", [50, -0.1, 1.01, math.nan])
+def test_a_quantile_is_a_fraction(q: float) -> None:
+    found = Spectrum.empty({"a": 1}).extended(torch.arange(9), {"a": torch.rand(9, 1)})
+    with pytest.raises(BadInputError, match=r"a fraction in \[0, 1\]"):
+        found["a", 0].quantile(q)
+
+
+def test_the_default_type_changes_no_spectrum() -> None:
+    scores = torch.rand(9, 2)
+    plain = Spectrum.empty({"a": 2}).extended(torch.arange(9), {"a": scores})
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = Spectrum.empty({"a": 2}).extended(torch.arange(9), {"a": scores})
+    finally:
+        torch.set_default_dtype(before)
+    assert double.layers["a"].scores.dtype == double.layers["a"].level.dtype == torch.float32
+    assert same(plain, double)
+
+
 def test_measures_are_compared_and_hashed_by_their_content() -> None:
     level = {"a": torch.tensor([1.0, 2.0]), "b": torch.zeros(1)}
     one = Measure(level=level)

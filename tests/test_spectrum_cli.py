@@ -57,6 +57,13 @@ def test_a_folder_with_a_broken_image_is_a_source(tmp_path: Path, capsys: pytest
     [
         (["--layers", "bn_stam", "-o", "x"], "Closest: bn_stem"),
         (["--layers", ",", "-o", "x"], "names no layer"),
+        (
+            ["--share", "0/2", "--save", "all.spectrum", "-o", "x"],
+            "leave out --share once all shares are finished",
+        ),
+        (["--share", "1/2", "--show", "3", "-o", "x"], "leave out --share once all shares are finished"),
+        (["--decoders", "-1", "-o", "x"], "--decoders needs at least 0; got -1"),
+        (["--threads", "0", "-o", "x"], "--threads needs at least 1; got 0"),
         (["--images", "5", "-o", "x"], "A band holds k=9 images, but only 5 could be read"),
         (["--images", "0", "-o", "x"], "--data 'scenes' holds no image. Ask for more with --images"),
         (["--data", "nowhere", "-o", "x"], "is no folder and no known source"),

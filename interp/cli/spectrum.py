@@ -43,7 +43,14 @@ def check(options: argparse.Namespace) -> None:
     layers = parse_names("--layers", options.layers)
     for text in options.show:
         parse_unit(text, layers)
-    parse_share(options.share)
+    if parse_share(options.share) != (0, 1) and (options.save or options.show):
+        raise BadInputError(
+            "--save and --show are for the whole: leave out --share once all shares are finished; nothing is then "
+            "computed again."
+        )
+    for name, least in (("decoders", 0), ("threads", 1)):
+        if getattr(options, name) < least:
+            raise BadInputError(f"--{name} needs at least {least}; got {getattr(options, name)}.")
     if options.save:
         check_folder("--save", options.save)
 

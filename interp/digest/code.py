@@ -146,14 +146,17 @@ def _attributes(
 @functools.lru_cache(maxsize=1024)
 def _names(code: types.CodeType, package: str) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
     """Return the names of globals and all names in code, and the modules that it imports; inner functions included."""
-    read, every, imports = set[str](), set(code.co_names), set[str]()
+    read, every, imports, base = set[str](), set(code.co_names), set[str](), ""
     steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
     for place, step in enumerate(steps):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
             read.add(step.argval)
         elif step.opname == "IMPORT_NAME":
             level = steps[place - 2].argval
-            imports.add(_absolute(step.argval, package, level if isinstance(level, int) else 0))
+            base = _absolute(step.argval, package, level if isinstance(level, int) else 0)
+            imports.add(base)
+        elif step.opname == "IMPORT_FROM":  # which may be a module that nobody has imported yet
+            imports.add(f"{base}.{step.argval}")
     for inner in (each for each in code.co_consts if isinstance(each, types.CodeType)):
         names, inner_imports = _names(inner, package)
         read, every, imports = read | names["globals"], every | names["all"], imports | inner_imports
@@ -165,7 +168,6 @@ def _absolute(name: str, package: str, level: int) -> str:
     return f"{above}.{name}".strip(".")
 
 
-@functools.cache
 def _is_own(name: str) -> bool:
     """Tell whether a module to be imported is the user's, without importing it."""
     top = name.partition(".")[0]
@@ -187,6 +189,14 @@ def _imported(name: str) -> object:
         return repr(error)
 
 
+NOTED = (
+    "__doc__",
+    "__firstlineno__",
+    "__module__",
+    "__qualname__",
+)  # in every class, and nothing that it does
+
+
 def of_class(kind: type) -> Parts:
     """Return name, bases and members of a class of the user's, name and edition of another one."""
     if home_of(kind) != OWN:
@@ -200,6 +210,8 @@ def _is_content(name: str, value: object) -> bool:
     special = name.startswith("__") and name.endswith("__")
     if name == "_abc_impl" or isinstance(value, types.GetSetDescriptorType | types.MemberDescriptorType):
         return False
+    if special and isinstance(value, bool | int | float | str):
+        return name not in NOTED
     return not special or isinstance(value, types.FunctionType | staticmethod | classmethod | property)
 
 

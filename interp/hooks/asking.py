@@ -16,12 +16,31 @@ import torch
 from torch import Tensor, nn
 
 from interp import image
-from interp.hooks.holding import ALWAYS_FIRST, FIRST, Answers, Layout, questions
+from interp.errors import BadInputError
+from interp.hooks.holding import ALWAYS_FIRST, FIRST, KINDS, Answers, Layout, questions
 from interp.hooks.names import evaluating, find_layer, layer_names, list_of_names, ready
 
 
 class Stop(BaseException):
-    """Ends a forward pass as soon as everything asked for is there; never leaves this package."""
+    """Ends a forward pass as soon as everything asked for is there; never leaves this package.
+
+    Attributes:
+        owner: whose pass ends; a network may itself look into networks, whose passes are others.
+    """
+
+    def __init__(self, owner: object) -> None:
+        super().__init__()
+        self.owner = owner
+
+
+@contextlib.contextmanager
+def until_stopped(owner: object) -> Iterator[None]:
+    """Run a pass that its owner may end."""
+    try:
+        yield
+    except Stop as stop:
+        if stop.owner is not owner:
+            raise
 
 
 _ASKING = threading.local()
@@ -77,9 +96,14 @@ def known_layouts(model: nn.Module, layers: Sequence[str], images: Tensor | None
 
 def _given(model: nn.Module) -> Mapping[str, Layout]:
     given = getattr(model, "layouts", None) or getattr(image.unwrapped(model), "layouts", None) or {}
-    if not isinstance(given, Mapping) or not all(isinstance(one, Layout) for one in given.values()):
+    if not isinstance(given, Mapping):
         return {}  # a network's own attribute of the same name
-    return given
+    kinds = [one for one in given.values() if isinstance(one, str) and one in KINDS]
+    if kinds:
+        raise BadInputError(
+            f"model.layouts holds the text {kinds[0]!r}; a layout is hooks.Layout({kinds[0]!r})."
+        )
+    return given if all(isinstance(one, Layout) for one in given.values()) else {}
 
 
 def _said(layer: nn.Module, size: tuple[int, int]) -> Said:
@@ -93,11 +117,11 @@ def _ask(model: nn.Module, wanted: set[nn.Module], images: Tensor) -> dict[nn.Mo
     """Return what the wanted layers say of their layouts; the pass stops at the last of them."""
     answers, found = Answers((images.shape[2], images.shape[3])), dict[nn.Module, Layout | None]()
 
-    me = threading.get_ident()
+    me, depth = threading.get_ident(), asking_depth() + 1
 
     def hear(layer: nn.Module, _inputs: Any, output: Any) -> None:
         if (
-            threading.get_ident() == me
+            (threading.get_ident(), asking_depth()) == (me, depth)
             and isinstance(output, Tensor)
             and output.ndim > 1
             and layer not in found
@@ -107,34 +131,39 @@ def _ask(model: nn.Module, wanted: set[nn.Module], images: Tensor) -> dict[nn.Mo
             if layer in wanted:
                 found[layer] = answers.layout(output)
                 if found.keys() >= wanted:
-                    raise Stop
+                    raise Stop(found)
 
     with contextlib.ExitStack() as stack:
         for layer in model.modules():
             if layer is not model:
                 stack.callback(layer.register_forward_hook(hear).remove)
-        with asking(model, images), contextlib.suppress(Stop):
+        with asking(model, images), until_stopped(found):
             model(questions(images))
     return found
 
 
-def asking_now() -> bool:
-    """Return whether this thread is in a pass that only asks; nobody else is to listen to it."""
-    return getattr(_ASKING, "now", False)
+def asking_depth() -> int:
+    """Return in how many passes that only ask this thread is; whoever came before them is not to listen to them."""
+    return getattr(_ASKING, "depth", 0)
 
 
 @contextlib.contextmanager
 def asking(model: nn.Module, images: Tensor) -> Iterator[None]:
-    """Run a model without any trace, and without any error: what it says until it fails is enough."""
+    """Run a model without any trace, and without any error: what it says until it fails is enough.
+
+    Only a memory that is full is an error, since what a network then says is not remembered as all that it can say.
+    """
     devices = [images.device] if images.device.type == "cuda" else []
-    _ASKING.now = True
+    _ASKING.depth = asking_depth() + 1
     try:
         with torch.random.fork_rng(devices), torch.no_grad(), evaluating(model), _interpreted():
             yield
+    except torch.OutOfMemoryError:
+        raise
     except Exception:  # a foreign forward raises whatever it likes  # noqa: BLE001
         return
     finally:
-        _ASKING.now = False
+        _ASKING.depth -= 1
 
 
 def _interpreted() -> contextlib.AbstractContextManager[object]:
@@ -179,11 +208,12 @@ def survey(model: nn.Module, images: Tensor) -> list[Survey]:
     runs: Counter[str] = Counter()
 
     def hear(name: str, _layer: nn.Module, _inputs: Any, output: Any) -> None:
-        if threading.get_ident() == me:
+        if (threading.get_ident(), asking_depth()) == (me, depth):
             runs[name] += 1
             shapes.setdefault(name, tuple(output.shape) if isinstance(output, Tensor) else None)
 
-    me, names, images = threading.get_ident(), layer_names(model), ready(model, images)
+    me, depth = threading.get_ident(), asking_depth() + 1
+    names, images = layer_names(model), ready(model, images)
     with contextlib.ExitStack() as stack:
         for name in names:
             hook = functools.partial(hear, name)

@@ -20,7 +20,8 @@ from interp.errors import BadInputError
 # channels stay below 0.05, tokens that all look at one another too.
 MOVES = 0.1
 # Layers that torch defines for (N, C, H, W).
-ALWAYS_FIRST = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d)
+ALWAYS_FIRST = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.Upsample)
+KINDS = ("channels first", "channels last", "tokens")
 Grid = tuple[int, int]
 
 
@@ -41,10 +42,9 @@ class Layout:
     after: int = 0
 
     def __post_init__(self) -> None:
-        kinds = ("channels first", "channels last", "tokens")
-        if self.kind not in kinds or (self.kind == "tokens") != (self.grid is not None):
+        if self.kind not in KINDS or (self.kind == "tokens") != (self.grid is not None):
             raise BadInputError(
-                f"A layout is one of {', '.join(kinds)}, and tokens need a grid (rows, columns); got {self}."
+                f"A layout is one of {', '.join(KINDS)}, and tokens need a grid (rows, columns); got {self}."
             )
 
     def __str__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -14,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from interp import image
 from interp.errors import BadInputError
-from interp.hooks.asking import Stop, asking
+from interp.hooks.asking import Stop, asking, until_stopped
 from interp.hooks.names import ready
 from interp.image import Inputs
 
@@ -108,7 +107,7 @@ def _look(model: nn.Module, channels: int) -> Found | None:
     """
     for side in SIDES:
         images, first, through = ready(model, torch.full((1, channels, side, side), 0.5)), _First(), False
-        with asking(model, images), contextlib.suppress(Stop), first:
+        with asking(model, images), until_stopped(first), first:
             model(images)
             through = True
         if first.found or through:
@@ -132,5 +131,5 @@ class _First(TorchFunctionMode):
                 self.found = images.shape[1], weight.shape[1] * groups
             elif images.ndim > 2:  # of a picture as one row, nobody can tell the channels from the pixels
                 self.found = images.shape[-1], weight.shape[1]
-            raise Stop
+            raise Stop(self)
         return func(*args, **(kwargs or {}))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.errors import BadInputError
-from interp.hooks.asking import Stop, asking_now, known_layouts
+from interp.hooks.asking import Stop, asking_depth, known_layouts, until_stopped
 from interp.hooks.holding import FIRST, Layout, by_shape
 from interp.hooks.inputs import check_images
 from interp.hooks.names import check_layers_can_be_heard, evaluating, find_layer, list_of_names, ready
@@ -78,7 +78,7 @@ def run(
         BadInputError: as for `record`, or the model does not run through a layer.
     """
     recorder = _Recorder(model, tuple(list_of_names(layers)), stopping=True, then=then)
-    with evaluating(model), recorder.listening(), contextlib.suppress(Stop):
+    with evaluating(model), recorder.listening(), until_stopped(recorder):
         model(ready(model, images))
     return {layer: recorder.found[layer] for layer in layers}
 
@@ -117,6 +117,7 @@ class _Listener:
     size: tuple[int, int] | None = None
     layouts: dict[str, Layout | None] = field(default_factory=dict)
     thread: int = field(default_factory=threading.get_ident)
+    depth: int = field(default_factory=asking_depth)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -148,7 +149,7 @@ class _Listener:
 
     def mine(self) -> bool:
         """Return whether this is our thread, and no pass that only asks for layouts."""
-        return threading.get_ident() == self.thread and not asking_now()
+        return (threading.get_ident(), asking_depth()) == (self.thread, self.depth)
 
     def layout(self, name: str, output: Tensor) -> Layout:
         """Return the layout of a layer's output; outputs without positions pass as they are.
@@ -216,7 +217,7 @@ class _Recorder(_Listener):
         if not again:
             self.found[name] = kept if self.then is None else self.then(kept)
         if self.stopping and self.found.keys() >= set(self.layers):
-            raise Stop
+            raise Stop(self)
         return flowing
 
 

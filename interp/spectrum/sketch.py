@@ -12,6 +12,8 @@ import functools
 import torch
 from torch import Tensor
 
+from interp.errors import BadInputError
+
 RELATIVE_ERROR = 0.03
 OCTAVES = (-20, 20)  # 1e-6 to 1e6; smaller values count as zero, larger ones go to the last bucket
 _MANTISSAS = 256
@@ -87,7 +89,12 @@ def quantile(counts: Tensor, q: float) -> Tensor:
     """Return the value below which a fraction q of the finite scores lies, (C,) float64; NaN where there are none.
 
     Within 3 % of the score at rank floor(q * (n - 1)), for scores of a magnitude between 1e-6 and 1e6.
+
+    Raises:
+        BadInputError: q is not in [0, 1].
     """
+    if not 0 <= q <= 1:
+        raise BadInputError(f"A quantile is a fraction in [0, 1], such as 0.5 for the median; got {q}.")
     cumulative = counts[:, :-1].to(torch.int64).cumsum(1)
     total = cumulative[:, -1:]
     rank = ((total - 1).to(torch.float64) * q).floor().clamp(min=0).to(torch.int64)

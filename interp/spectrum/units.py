@@ -46,7 +46,7 @@ def empty(level: Tensor, k: int) -> Units:
     return Units(
         best=torch.full((len(BANDS), channels, k + 1), keys.EMPTY),
         counts=torch.zeros(channels, sketch.buckets(), dtype=torch.int32),
-        scores=torch.zeros(channels, 0),
+        scores=torch.zeros(channels, 0, dtype=torch.float32),
         level=level,
     )
 
