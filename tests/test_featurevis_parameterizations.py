@@ -188,7 +188,15 @@ def test_bad_sizes_are_explained(make: object, message: str) -> None:
 
 
 def test_every_parameterization_tells_all_that_it_is_made_of() -> None:
-    told_by_the_numbers = {"generator", "magnitude", "own", "parts"}  # the hash of the start is made of these
+    told_by_the_numbers = {
+        "generator",
+        "magnitude",
+        "own",
+        "parts",
+        "inside",
+        "outside",
+        "mask",
+    }  # the hash of the start is made of these
     kinds = [kind for kind in fv.Parameterization.__subclasses__() if kind.__module__.startswith("interp.")]
     assert len(kinds) >= 6
     for kind in kinds:

@@ -61,7 +61,9 @@ class Parameterization(nn.Module):
         A start from images has neither seed nor noise.
         """
         told = {name: vars(self)[name] for name in self.said}
-        plain = {name: one.flatten().tolist() if isinstance(one, Tensor) else one for name, one in told.items()}
+        plain = {
+            name: one.flatten().tolist() if isinstance(one, Tensor) else one for name, one in told.items()
+        }
         return plain | {"names": list(self.names)}
 
     def resized(self, size: Size) -> Self:
@@ -179,6 +181,9 @@ class MaskedImage(Parameterization):
         return torch.where(
             self.mask > 0, self.mask * self.inside() + (1 - self.mask) * self.outside, self.outside
         )
+
+    def settings(self) -> dict[str, object]:
+        return super().settings() | {"inside": self.inside.settings()}
 
     def free(self) -> Tensor:
         return self.mask[:, 0]
