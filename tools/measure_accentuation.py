@@ -65,7 +65,7 @@ def of_unit(model: nn.Module, place: int, best: float) -> dict[str, object]:
     """Measure one unit on its three photographs."""
     (layer, channel), images = UNITS[place], photographs(place)
     goal, options = fv.channel(layer, channel), {"size": SIZE, "steps": STEPS}
-    rows, halfway = [], None
+    rows, halfway = [], images.new_zeros(len(images))
     for strength in STRENGTHS:
         hold = fv.Hold(HOLD, strength) if strength else None
         found = fv.accentuate(model, goal, images, hold=hold, **options)  # type: ignore[arg-type]
@@ -90,15 +90,19 @@ def of_unit(model: nn.Module, place: int, best: float) -> dict[str, object]:
             "distance": near.square().flatten(1).mean(1).sqrt().tolist(),
             "change": (found.images - images).square().flatten(1).mean(1).sqrt().tolist(),
             "reached": (found.after - halfway).tolist(),
-            "steps": found.rendering.steps.tolist(),
+            "steps": _steps(found),
         }
     before = answer(model, images, layer, channel)
-    steps, after = torch.zeros(3), before
+    steps, after = [0] * len(images), before
     if (before < best).any():
         found = fv.accentuate(model, goal, images, hold=fv.Hold(HOLD), level=best, **options)  # type: ignore[arg-type]
-        steps, after = found.rendering.steps, found.after  # type: ignore[assignment]
-    level = {"best": best, "before": before.tolist(), "after": after.tolist(), "steps": steps.tolist()}
+        steps, after = _steps(found), found.after
+    level = {"best": best, "before": before.tolist(), "after": after.tolist(), "steps": steps}
     return {"layer": layer, "channel": channel, "strengths": rows, "equal": equal, "level": level}
+
+
+def _steps(found: fv.Accentuation) -> list[int]:
+    return [] if found.rendering.steps is None else [int(count) for count in found.rendering.steps]
 
 
 def main() -> None:
