@@ -77,7 +77,7 @@ from interp import claims
 claims.page(claims.claim("Two is more than one", [2, 2.5], quantity="size", over="twos", above=1))
 ```
 """,
-    "book/appendix/claims.md": "# Claims\n\n```{claims}\n```\n",
+    "book/appendix/claims.md": "# Claims\n\n```{claims}\n```\n\n```{runtimes}\n:reading:\n```\n",
     "book/appendix/references.md": "# References\n\n```{bibliography}\n```\n",
     "book/references.bib": "@book{someone2000, author={One, Some}, title={A Title}, publisher={P}, year={2000}}\n",
     "book/_data/number.txt": "17",
@@ -282,6 +282,17 @@ def test_a_claim_that_does_not_hold_is_shown_at_its_place(
     assert "Claimed: Two is more than one (size above 3). Found here: 2.25" in note.get_text()
     assert "claims.page" not in page(built, "segment/two"), "the code of a hidden cell stays hidden"
     assert "does not hold" in page(built, "appendix/claims")
+
+
+def test_how_long_a_chapter_takes_to_read_stands_in_a_table(built: Path) -> None:
+    assert build(built).returncode == 0
+    tables = BeautifulSoup(page(built, "appendix/claims"), "html.parser").select("table:not(.sortable)")
+    (table,) = [one for one in tables if "Figures" in one.get_text()]
+    rows = [[cell.get_text(strip=True) for cell in row.select("td")] for row in table.select("tbody tr")]
+    assert [row[0] for row in rows] == ["One", "Two"]
+    assert rows[0][1] == "1", "half a minute for its figure, and some words"
+    assert [row[3] for row in rows] == ["1", "0"]
+    assert 8 <= int(rows[0][2]) <= 12
 
 
 def test_a_claim_that_does_not_hold_is_a_failure_with_strict(

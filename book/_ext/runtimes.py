@@ -1,15 +1,21 @@
-"""The directive {runtimes}: a table of how long the cells of each chapter took."""
+"""The directive {runtimes}: a table of how long the cells of each chapter took.
+
+With the option `:reading:` it says how long each chapter takes to read, and how many figures it has.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
+
+WORDS, FIGURE = 200, 0.5  # words in a minute, and minutes that a figure is looked at
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -27,9 +33,11 @@ class RuntimesNode(nodes.General, nodes.Element):
 class Runtimes(SphinxDirective):
     """Leaves the place for the table."""
 
+    option_spec = {"reading": directives.flag}  # noqa: RUF012
+
     def run(self) -> list[nodes.Node]:
         self.env.metadata[self.env.docname]["has_runtimes"] = True
-        return [RuntimesNode()]
+        return [RuntimesNode(reading="reading" in self.options)]
 
 
 def pages_with_table(_app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -40,17 +48,38 @@ def pages_with_table(_app: Sphinx, env: BuildEnvironment) -> list[str]:
 def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Put the table in its place."""
     for place in list(doctree.findall(RuntimesNode)):
-        place.replace_self(_table(app, docname))
+        place.replace_self((_reading if place["reading"] else _table)(app, docname))
 
 
 def _table(app: Sphinx, docname: str) -> nodes.table:
     times = {name: seconds for name in in_order(app.env) if (seconds := _seconds(app.env, name)) is not None}
     rows = [[_link(app, docname, name), nodes.Text(f"{seconds:.1f}")] for name, seconds in times.items()]
     rows.append([nodes.Text("Together"), nodes.Text(f"{sum(times.values()):.1f}")])
-    head = nodes.thead("", _row([nodes.Text("Chapter"), nodes.Text("Seconds")]))
+    return _laid_out(["Chapter", "Seconds"], rows)
+
+
+def _reading(app: Sphinx, docname: str) -> nodes.table:
+    rows: list[list[nodes.Node]] = []
+    for name in in_order(app.env):
+        if name.startswith("book/") and "/appendix" not in name and name != "book/index":
+            words, figures = _contents(app.env.get_doctree(name))
+            minutes = round(words / WORDS + figures * FIGURE)
+            cells = (str(minutes), f"{words:,}", str(figures))
+            rows.append([_link(app, docname, name), *map(nodes.Text, cells)])
+    return _laid_out(["Chapter", "Minutes", "Words", "Figures"], rows)
+
+
+def _contents(doctree: nodes.document) -> tuple[int, int]:
+    """Return how many words a page has, those of captions with them and code without, and how many figures."""
+    texts = [part.astext() for kind in (nodes.paragraph, nodes.caption) for part in doctree.findall(kind)]
+    return sum(len(text.split()) for text in texts), len(list(doctree.findall(nodes.figure)))
+
+
+def _laid_out(names: list[str], rows: list[list[nodes.Node]]) -> nodes.table:
+    head = nodes.thead("", _row([nodes.Text(name) for name in names]))
     body = nodes.tbody("", *(_row(row) for row in rows))
-    widths = [nodes.colspec(colwidth=width) for width in (80, 20)]
-    return nodes.table("", nodes.tgroup("", *widths, head, body, cols=2))
+    widths = [nodes.colspec(colwidth=60 if name == "Chapter" else 20) for name in names]
+    return nodes.table("", nodes.tgroup("", *widths, head, body, cols=len(names)))
 
 
 def in_order(env: BuildEnvironment) -> list[str]:
