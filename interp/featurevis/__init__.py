@@ -54,6 +54,7 @@ from interp.featurevis.objectives import (
     together,
 )
 from interp.featurevis.parameterizations import CppnImage, MaskedImage, Parameterization, PixelImage
+from interp.featurevis.places import cosine, distance, dot, like, toward
 from interp.featurevis.priors import alignment, blurred, diversity, l1, l2, opacity, total_variation
 from interp.featurevis.recipe import BATCH, RATE, Recipe, two_stages
 from interp.featurevis.rendering import Rendering, RenderingWarning, render, render_many, standard_image
@@ -117,12 +118,15 @@ __all__ = [
     "channel",
     "compose",
     "contrast",
+    "cosine",
     "cosine_similarity",
     "crop",
     "deepdream",
     "direction",
+    "distance",
     "distribution",
     "diversity",
+    "dot",
     "feature_distance",
     "file_stem",
     "fine_share",
@@ -131,6 +135,7 @@ __all__ = [
     "jitter",
     "l1",
     "l2",
+    "like",
     "limited",
     "logit",
     "look",
@@ -157,6 +162,7 @@ __all__ = [
     "to_rgb",
     "together",
     "total_variation",
+    "toward",
     "transformed",
     "two_stages",
     "warp",

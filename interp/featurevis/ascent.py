@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -133,7 +134,10 @@ def _problem(name: str, dead: bool, broken: bool, saturated: float) -> str:
     if broken:
         return f"{name}: the objective or its gradient was not finite at some steps; these were left out."
     if dead:
-        return f"{name}: no gradient at any step; the channel is dead for these images. Try another seed or more noise."
+        return (
+            f"{name}: no gradient at any step; the channel is dead for these images. Try another seed, more noise, or "
+            "redirect=16."
+        )
     if saturated > SATURATED:
         return f"{name}: {saturated:.0%} of the values are black or full. Use a lower rate, or limit the contrast."
     return ""
@@ -193,13 +197,19 @@ class Ascent:
             moving = self._moving(pixels, images.names)
             if moving is not None and not moving.any():
                 return
-            scores, felt = self._scores(pixels, random)
-            first = None if felt is scores else torch.autograd.grad(felt.sum(), pixels, retain_graph=True)[0]
-            found = torch.autograd.grad(scores.sum(), [pixels, *optimizer.parameters])
+            with self._redirecting(len(log.scores)):
+                scores, felt = self._scores(pixels, random)
+                first = (
+                    None if felt is scores else torch.autograd.grad(felt.sum(), pixels, retain_graph=True)[0]
+                )
+                found = torch.autograd.grad(scores.sum(), [pixels, *optimizer.parameters])
             # One image that went wrong must not spoil the others, nor forget what it had reached.
             optimizer.step([gradient.nan_to_num(0, 0, 0) for gradient in found[1:]], moving)
             log.add(Step(scores, found[0], found[0] if first is None else first, moving), images)
             advance()
+
+    def _redirecting(self, step: int) -> contextlib.AbstractContextManager[None]:
+        return hooks.redirected(self.network) if step < self.recipe.redirect else contextlib.nullcontext()
 
     def _scores(self, pixels: Tensor, random: Streams) -> tuple[Tensor, Tensor]:
         """Return the objective and the goal (N,) under transforms."""

@@ -270,6 +270,7 @@ def _settings(ascent: Ascent, start: Parameterization, stages: Sequence[Stage]) 
         "rate": ascent.recipe.rate,
         "betas": list(BETAS),
         "precision": ascent.recipe.compute.precision,
+        **({"redirect": ascent.recipe.redirect} if ascent.recipe.redirect else {}),
     }
 
 

@@ -5,7 +5,7 @@ Whatever is switched on here is switched off again, also after an exception. Wha
 """
 
 from interp.hooks.asking import Survey, layout, layouts, survey
-from interp.hooks.bending import gradient_rule
+from interp.hooks.bending import gradient_rule, redirected
 from interp.hooks.holding import Layout
 from interp.hooks.inputs import check_channels, check_images, gray, inputs_of
 from interp.hooks.names import (
@@ -39,6 +39,7 @@ __all__ = [
     "layouts",
     "ready",
     "record",
+    "redirected",
     "replacing",
     "run",
     "survey",

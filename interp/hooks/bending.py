@@ -24,6 +24,11 @@ FUNCTIONS: Mapping[type[nn.Module], Mapping[Any, bool]] = {
 }  # fmt: skip
 
 
+# Takes the gradient at the input, that at the output, and where the output is positive; returns what to pass on.
+Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
+RECTIFIERS = (nn.ReLU, nn.ReLU6)
+
+
 @contextlib.contextmanager
 def gradient_rule(
     model: nn.Module, types: tuple[type[nn.Module], ...], rule: Callable[[Tensor, Tensor], Tensor]
@@ -41,6 +46,39 @@ def gradient_rule(
     Raises:
         BadInputError: (at the end of the block) no layer of these types ran.
     """
+    with _bending(model, types, lambda inner, outer, _: rule(inner, outer)) as bends:
+        yield
+    if not bends.count:
+        names = ", ".join(kind.__name__ for kind in types)
+        raise BadInputError(
+            f"No layer of the types {names} runs in the model, nor a function that does the same."
+        )
+
+
+@contextlib.contextmanager
+def redirected(model: nn.Module) -> Iterator[None]:
+    """Give a way up to what is dead: let gradient through rectifiers that let none through, inside the `with` block.
+
+    A ReLU passes no gradient where its input is negative, a ReLU6 none above 6 either. Where a layer passes nothing at
+    all for an image, what comes from behind goes through after all, as far as it leads back from the stop: up from
+    below 0, down from above 6. Whatever passes by itself stays as it is. The gradient is taken for something to be made
+    larger. After Lucid (Olah, Mordvintsev and Schubert, 2017), `redirected_relu_grad` and its twin for ReLU6.
+
+    Args:
+        model: any network; one without rectifiers is not changed.
+    """
+    with _bending(model, RECTIFIERS, _redirect):
+        yield
+
+
+def _redirect(inner: Tensor, outer: Tensor, positive: Tensor) -> Tensor:
+    passes = (inner != 0).flatten(1).any(1).view(-1, *[1] * (inner.ndim - 1))
+    back = torch.where(positive, outer.clamp(max=0), outer.clamp(min=0))
+    return torch.where(passes, inner, back)
+
+
+@contextlib.contextmanager
+def _bending(model: nn.Module, types: tuple[type[nn.Module], ...], rule: Rule) -> Iterator[_Bends]:
     check_layers_can_be_heard(model)
     chosen = [layer for layer in model.modules() if isinstance(layer, types)]
     bends = _Bends(types, rule)
@@ -52,12 +90,7 @@ def gradient_rule(
             stack.callback(layer.register_forward_pre_hook(bends.enter, with_kwargs=True).remove)
             stack.callback(layer.register_forward_hook(bends.leave).remove)
         stack.enter_context(bends)
-        yield
-    if not bends.count:
-        names = ", ".join(kind.__name__ for kind in types)
-        raise BadInputError(
-            f"No layer of the types {names} runs in the model, nor a function that does the same."
-        )
+        yield bends
 
 
 class _Bends(TorchFunctionMode):
@@ -66,10 +99,11 @@ class _Bends(TorchFunctionMode):
     As a mode it also sees the functions that do what a layer of these types does, in its own thread.
     """
 
-    def __init__(self, types: tuple[type[nn.Module], ...], rule: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, types: tuple[type[nn.Module], ...], rule: Rule) -> None:
         super().__init__()
         self.rule, self.count, self.thread = rule, 0, threading.get_ident()
-        self.inside: list[list[Tensor]] = []  # of each layer that is under way: the gradient at its output
+        # Of each layer that is under way: where its output is positive, and the gradient there.
+        self.inside: list[list[Tensor]] = []
         functions = (FUNCTIONS.get(known, {}) for known in FUNCTIONS if issubclass(known, types))
         self.functions = {function: place for some in functions for function, place in some.items()}
 
@@ -109,10 +143,11 @@ class _Bends(TorchFunctionMode):
         self.count += 1
         if inner.requires_grad:
             inner = inner.view_as(inner)  # what reaches the input on other ways keeps its gradient
-            inner.register_hook(lambda gradient: self.rule(gradient, outer[0]))  # type: ignore[no-untyped-call]
+            inner.register_hook(lambda gradient: self.rule(gradient, outer[1], outer[0]))  # type: ignore[no-untyped-call]
         return inner
 
     def _listen(self, output: Tensor, outer: list[Tensor]) -> None:
         if output.requires_grad:
+            outer[:] = [output.detach() > 0]
             # In place: a second backward pass through the same graph comes with another gradient.
-            output.register_hook(lambda gradient: outer.__setitem__(slice(None), [gradient]))  # type: ignore[no-untyped-call]
+            output.register_hook(lambda gradient: outer.__setitem__(slice(1, None), [gradient]))  # type: ignore[no-untyped-call]
