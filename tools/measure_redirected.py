@@ -32,7 +32,7 @@ def main() -> None:
     model, results = zoo.load_model(), []
     for layer in LAYERS:
         count = {"act_head": 1280}.get(layer) or model.get_submodule(
-            layer.replace("act_expand", "conv_expand")
+            layer.replace("act_expand", "expand")
         ).out_channels
         channels = sorted(torch.randperm(count, generator=torch.Generator().manual_seed(0))[:COUNT].tolist())
         for seed in (0, 1):
