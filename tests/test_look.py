@@ -286,7 +286,7 @@ def test_a_tile_of_the_wall_leads_to_its_channel_where_the_microscope_has_it(
 def test_chapters_become_chapters_of_their_parts() -> None:
     page = _page(
         '<nav class="sheet"><div class="here-too"><p class="caption">On this page</p></div>'
-        '<p class="caption">Segment 1</p><p class="caption">Appendix</p></nav>'
+        '<div class="parts"><p class="caption">Segment 1</p><p class="caption">Appendix</p></div></nav>'
         "<article><section><h1>Book</h1><section><h2>How to read it</h2>"
         '<div class="toctree-wrapper"><section><h3>One</h3><h4>Deeper</h4></section></div>'
         '<div class="toctree-wrapper"><section><h3>API</h3><div class="toctree-wrapper"><section><h4>Images</h4>'
@@ -340,3 +340,22 @@ def test_the_notebooks_to_run_are_chosen_by_name(tmp_path: Path) -> None:
 def test_no_notebook_of_that_name_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_notebooks.main(["no such chapter"]) == 2
     assert "make book wheel" in capsys.readouterr().err
+
+
+# ---- what previews of links show
+
+
+def test_a_description_ends_with_a_sentence() -> None:
+    text = (
+        "One thing. "
+        + "Another thing that is told at length " * 4
+        + "here. And a third that does not fit any more at all."
+    )
+    assert look._sentences(text, 200).endswith("at length here.")
+    assert look._sentences("word " * 80, 50).endswith(" ...")
+
+
+def test_the_picture_of_a_page_has_a_whole_address() -> None:
+    page = _page('<article><figure><img src="../../_images/a.png"></figure></article>')
+    assert look._picture(page, "https://example.org/book/one/two.html") == "https://example.org/_images/a.png"
+    assert look._picture(page, "") == "", "a preview cannot follow a relative address"

@@ -60,7 +60,7 @@ def main(source: str = str(ROOT)) -> int:
 def arrange(book: BeautifulSoup) -> None:
     """Turn what Sphinx nests below the last section of the front page into parts and chapters of their own."""
     article = book.article
-    captions = [caption.get_text(strip=True) for caption in book.select(".sheet > p.caption")]
+    captions = [caption.get_text(strip=True) for caption in book.select(".parts > p.caption")]
     parts = [
         part for part in article.select(".toctree-wrapper") if not part.find_parent(class_="toctree-wrapper")
     ]

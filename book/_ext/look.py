@@ -15,9 +15,11 @@ import textwrap
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import launch
 import live_figures
+import microscope
 import pictures
 from bs4 import BeautifulSoup, NavigableString, Tag
 from cited import cited_works
@@ -54,6 +56,8 @@ def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
     if pagename == app.config.root_doc:
         _lay_out_contents(page)
     context["description"] = _description(page) if doctree is not None else ""
+    context["picture"] = _picture(page, context.get("pageurl") or "")
+    context["microscope"] = microscope.address("", pagename) if microscope.has("") else ""
     if doctree is not None and pagename != app.config.root_doc:
         _dress(app, pagename, page, context)
     context["body"] = str(page)
@@ -71,7 +75,19 @@ def _description(page: BeautifulSoup) -> str:
         return ""
     for drawn in first.select(".katex-html, .footnote-reference"):
         drawn.decompose()
-    return textwrap.shorten(first.get_text(), 200, placeholder=" ...")
+    return _sentences(" ".join(first.get_text().split()), 200)
+
+
+def _sentences(text: str, most: int) -> str:
+    """Return as many whole sentences as fit; of a first one that is too long, as many words."""
+    ends = [end.end() for end in re.finditer(r"[.?!](?= |$)", text) if end.end() <= most]
+    return text[: ends[-1]] if ends else textwrap.shorten(text, most, placeholder=" ...")
+
+
+def _picture(page: BeautifulSoup, address: str) -> str:
+    """Return the address of the page's first picture, for previews of links; they need a whole one."""
+    first = page.select_one("figure img[src], .wall img[src]")
+    return urljoin(address, str(first["src"])) if address and first is not None else ""
 
 
 def _wrap_tables(page: BeautifulSoup) -> None:
@@ -163,7 +179,11 @@ def _run_time(app: Sphinx, pagename: str) -> float | None:
 
 def _contents(context: dict[str, Any]) -> str:
     toc = context.get("toc") if context.get("display_toc") else ""
-    return f'<nav class="here" aria-label="On this page"><p>On this page</p>{toc}</nav>' if toc else ""
+    return (
+        f'<nav class="here" aria-label="On this page"><div><p>On this page</p>{toc}</div></nav>'
+        if toc
+        else ""
+    )
 
 
 def _references(app: Sphinx, pagename: str, page: BeautifulSoup) -> str:

@@ -183,4 +183,27 @@ def test_the_book_on_paper_is_tagged_and_has_an_outline(browser: Any, tmp_path: 
 def test_the_search_finds_a_chapter(server: str, open_page: OpenPage) -> None:
     with open_page(f"{server}/search.html?q=network") as page:
         page.locator("#search-results li a").first.wait_for(timeout=10000)
+        page.locator("#search-results .context").first.wait_for(timeout=10000)
+        found = " ".join(page.locator("#search-results .context").all_inner_texts())
+        assert "The authors of" not in found, "a byline is no sentence of the page"
         assert page.trouble == []
+
+
+def test_the_contents_stay_beside_the_text_and_say_where_one_is(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "book/segment-1/convolution.html").as_uri()) as page:
+        page.set_viewport_size({"width": 1440, "height": 900})
+        heads = page.locator("article h2")
+        title = heads.nth(3).evaluate("(head) => (head.scrollIntoView(), head.firstChild.textContent)")
+        page.wait_for_function(
+            "(title) => document.querySelector('.here [aria-current]')?.textContent === title", arg=title
+        )
+        box = page.locator(".here [aria-current]").bounding_box()
+        assert box and 0 < box["y"] < 900
+        text = page.locator("article p").first.bounding_box()
+        assert text and box["x"] + box["width"] < text["x"]
+
+
+def test_the_microscope_is_a_click_away_from_every_page(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "book/segment-1/convolution.html").as_uri()) as page:
+        page.locator(".bar .door").click()
+        page.wait_for_url("**/microscope/index.html")

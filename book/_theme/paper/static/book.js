@@ -41,6 +41,14 @@
   for (const node of sideways) node.addEventListener("scroll", () => more(node), { passive: true });
   addEventListener("resize", reach);
 
+  // ---- the contents beside the text say where one is ----
+  const links = $(".here ul ul > li > a[href^='#']"), heads = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
+  const mark = () => {
+    const now = heads.findLastIndex((head) => head && head.getBoundingClientRect().top < 140);
+    links.forEach((link, n) => { if (n === now) link.setAttribute("aria-current", "location"); else link.removeAttribute("aria-current"); });
+  };
+  if (links.length) { mark(); addEventListener("scroll", () => requestAnimationFrame(mark), { passive: true }); }
+
   // ---- copy: code, not what it gives ----
   for (const block of $("div.highlight")) {
     if (block.closest(".output")) continue;

@@ -1,0 +1,9 @@
+// What the search shows of a page: its sentences, and not byline, contents, code, or a formula twice.
+(() => {
+  const whole = Search.htmlToText;
+  Search.htmlToText = (html, anchor) => {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    page.querySelectorAll(".byline, .here, .highlight, .katex-html, .katex annotation, .appendix, .live").forEach((node) => node.remove());
+    return whole(page.documentElement.outerHTML, anchor);
+  };
+})();
