@@ -198,9 +198,11 @@ def test_the_contents_stay_beside_the_text_and_say_where_one_is(site: Path, open
             "(title) => document.querySelector('.here [aria-current]')?.textContent === title", arg=title
         )
         box = page.locator(".here [aria-current]").bounding_box()
-        assert box and 0 < box["y"] < 900
+        assert box is not None
+        assert 0 < box["y"] < 900
         text = page.locator("article p").first.bounding_box()
-        assert text and box["x"] + box["width"] < text["x"]
+        assert text is not None
+        assert box["x"] + box["width"] < text["x"]
 
 
 def test_the_microscope_is_a_click_away_from_every_page(site: Path, open_page: OpenPage) -> None:
