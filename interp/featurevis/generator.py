@@ -14,7 +14,7 @@ from interp.errors import BadInputError
 from interp.featurevis.parameterizations import Parameterization, Size, check_size
 from interp.featurevis.streams import normal, streams
 
-RADIUS = 1.5  # root mean square of a code; those of pictures have 1 on average
+RADIUS = 1.0  # root mean square of a code; those of pictures have 1 on average
 
 
 class GeneratorImage(Parameterization):

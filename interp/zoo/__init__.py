@@ -1,6 +1,7 @@
 """Trained networks, photographs and data sets to look into."""
 
 from interp.zoo.cutouts import SCENE_CLASSES, CutOut
+from interp.zoo.generator import Generator, load_generator
 from interp.zoo.imagenette import IMAGENETTE_CLASSES, imagenette_transforms, load_imagenette
 from interp.zoo.loaders import load_data, load_scenes, trained_model, trained_state
 from interp.zoo.models import imagenet_class_names, load_model, normalized
@@ -21,6 +22,7 @@ __all__ = [
     "IMAGENETTE_CLASSES",
     "SCENE_CLASSES",
     "CutOut",
+    "Generator",
     "History",
     "Origin",
     "Scene",
@@ -33,6 +35,7 @@ __all__ = [
     "imagenet_class_names",
     "imagenette_transforms",
     "load_data",
+    "load_generator",
     "load_imagenette",
     "load_model",
     "load_scenes",

@@ -26,7 +26,7 @@ WIDTHS = (256, 192, 96, 48, 24)  # channels at 1/32, 1/16, 1/8, 1/4 and 1/2 of t
 STRIDE = 2 ** len(WIDTHS)
 
 FILE = Path(__file__).parent / "embedded" / "generator.safetensors"
-SHA256 = "0"
+SHA256 = "6cbddc76443e6c983c767461d88fa91bdbc1ddb70b6baaec5a0ac408c1d120df"
 
 
 class Residual(nn.Module):
