@@ -101,6 +101,28 @@ def test_none_of_it_is_a_constant() -> None:
     assert agreement(model, circuit.applied(model), pictures, "second", 1) == 0
 
 
+def test_balanced_it_keeps_the_mean_of_every_channel() -> None:
+    model, pictures = small(), images(3)
+    circuit = find_circuit(model, pictures, "second", 1, share=0.3)
+    layers = list(circuit.masks)
+    whole = hooks.run(model, pictures, layers)
+    left = hooks.run(circuit.applied(model, balanced_on=pictures), pictures, layers)
+    bare = hooks.run(circuit.applied(model), pictures, layers)
+    for layer in layers:
+        means = [values[layer].mean(dim=(0, 2, 3)) for values in (whole, left, bare)]
+        torch.testing.assert_close(means[1], means[0], atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(means[2], means[0], atol=1e-3)
+
+
+def test_balanced_all_of_it_is_the_network_and_none_of_it_a_constant() -> None:
+    model, pictures = small(), images()
+    saliency = kernel_saliency(model, pictures, "second", 1)
+    everything = Circuit.of(saliency, 1).applied(model, balanced_on=pictures)
+    torch.testing.assert_close(everything(pictures), model(pictures))
+    nothing = Circuit.of(saliency, 0).applied(model, balanced_on=pictures)
+    assert agreement(model, nothing, pictures, "second", 1) == pytest.approx(0, abs=1e-6)
+
+
 def test_a_planted_circuit_is_found_whole() -> None:
     """Half of the kernels of the first layer and a quarter of the last do all that the unit does."""
     model, pictures = Planted(), images(4)

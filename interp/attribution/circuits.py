@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -74,8 +75,16 @@ class Circuit:
         }
         return {layer: (kept.sum() / some.sum().clamp(min=1)).item() for layer, (kept, some) in pairs.items()}
 
-    def applied(self, model: nn.Module) -> nn.Module:
+    def applied(self, model: nn.Module, *, balanced_on: Tensor | None = None) -> nn.Module:
         """Return a copy of the network, frozen, whose other kernels are 0; biases and norms stay.
+
+        A channel without its kernels is left with its bias, which may be far from what it usually is: one that is
+        switched off in all images comes on. With `balanced_on` each convolution gets a bias that keeps the mean of each
+        of its channels, over these images and all positions, as in the whole network; only the differences are pruned.
+
+        Args:
+            model: the network in which the circuit was found.
+            balanced_on: (N, C, H, W) in [0, 1], which go through the network together; None leaves the biases.
 
         Raises:
             UnknownNameError: the network has no such layer.
@@ -90,6 +99,8 @@ class Circuit:
                     "belongs to another network."
                 )
             weight.mul_(mask.to(weight)[:, :, None, None])
+        if balanced_on is not None:
+            _balance(copy, model, list(self.masks), balanced_on)
         return copy
 
     def overlap(self, other: Circuit, *, without: Collection[str] = ()) -> float:
@@ -113,6 +124,30 @@ class Circuit:
                 "Neither circuit keeps a kernel in the layers that count, so there is no overlap."
             )
         return both / either
+
+
+@torch.no_grad()
+def _balance(pruned: nn.Module, model: nn.Module, layers: list[str], images: Tensor) -> None:
+    """Move the biases so that the mean of each channel is that of the whole network, first layers first."""
+    hooks.check_images(model, images)
+    whole = hooks.run(model, images, layers, then=_means)
+    missing: dict[str, Tensor] = {}
+
+    def moved(layer: str, output: Tensor) -> Tensor:
+        missing[layer] = whole[layer] - _means(output)
+        return output + missing[layer][:, None, None]
+
+    # Later layers see what earlier ones give after their move, so that one pass is enough.
+    with hooks.replacing(pruned, {layer: partial(moved, layer) for layer in layers}):
+        hooks.run(pruned, images, layers)
+    for layer, values in missing.items():
+        found = _convolution(pruned, layer)
+        bias = values if found.bias is None else found.bias + values
+        found.bias = nn.Parameter(bias, requires_grad=False)
+
+
+def _means(values: Tensor) -> Tensor:
+    return values.mean(dim=(0, 2, 3))
 
 
 def _kept(circuit: Circuit, layer: str) -> Tensor:
