@@ -58,7 +58,7 @@ def large(model: nn.Module, name: str, layer: str, way: str) -> Tensor:
     """Return one picture of 256 pixels, half of the steps at half the size."""
     photograph = zoo.example_images(name, size=LARGE)
     wanted = fv.like(layer, photograph, by=WAYS[way], name=name)
-    return fv.render(model, wanted, size=LARGE, steps=96, seed=0).images
+    return fv.render(model, wanted, size=LARGE, steps=48, seed=0).images
 
 
 def correlation(pictures: Tensor, photographs: Tensor) -> Tensor:
@@ -107,15 +107,14 @@ def numbers(model: nn.Module) -> None:
     )
 
 
-def pictures(model: nn.Module, names: Sequence[str]) -> None:
+def pictures(model: nn.Module) -> None:
     folder = FOLDER.parent / "inversion"
-    for name in names:
-        for way in ("distance", "dot 1"):
-            strip(
-                folder / f"{name}-{way.split()[0]}.webp", [large_of(model, name, one, way) for one in LAYERS]
-            )
+    for name in SHOWN:
         dial = [large_of(model, name, "blocks.4.2", f"dot {power}") for power in (0, 1, 2, 4)]
         strip(folder / f"{name}-dial.webp", dial)
+    for way in ("distance", "dot 1"):
+        row = [large_of(model, SHOWN[0], one, way) for one in LAYERS]
+        strip(folder / f"{SHOWN[0]}-{way.split()[0]}.webp", row)
 
 
 def large_of(model: nn.Module, name: str, layer: str, way: str) -> Tensor:
@@ -132,6 +131,6 @@ def strip(path: Path, pictures: Sequence[Tensor]) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore", fv.RenderingWarning)
     if sys.argv[1:] == ["pictures"]:
-        pictures(zoo.load_model(), SHOWN)
+        pictures(zoo.load_model())
     else:
         numbers(zoo.load_model())
