@@ -6,7 +6,6 @@ python tools/measure_unit_circuits.py
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -30,8 +29,6 @@ def main() -> None:
         layer: {str(number): store.remember(of_unit, model, layer, number) for number in numbers}
         for layer, numbers in units.items()
     }
-    for number, curve in curves[LAST].items():
-        curve |= store.remember(balanced, model, int(number))
     save(
         "unit_circuits",
         {"shares": SHARES, "units": curves, "pairs": store.remember(pairs, model, units[LAST])},
@@ -85,23 +82,6 @@ def of_unit(model: nn.Module, layer: str, number: int) -> dict[str, Any]:
         result["in steps"] = [left(circuit) for circuit in steps]
         result["by layer"] = Circuit.of(saliency, 0.1).shares
     return result
-
-
-def balanced(model: nn.Module, number: int) -> dict[str, list[float]]:
-    """Return the agreement of one unit where each pruned channel keeps its mean."""
-    found, tested = finding(), testing()
-    saliency = attribution.kernel_saliency(model, found, LAST, number)
-    choices = {
-        "saliency": saliency,
-        "magnitude": attribution.kernel_magnitude(model, saliency),
-        "chance": attribution.kernel_chance(saliency, seed=0),
-    }
-
-    def left(values: Mapping[str, Tensor], share: float) -> float:
-        pruned = Circuit.of(values, share).applied(model, balanced_on=found)
-        return attribution.agreement(model, pruned, tested, LAST, number)
-
-    return {f"balanced {name}": [left(values, share) for share in SHARES] for name, values in choices.items()}
 
 
 def pairs(model: nn.Module, numbers: list[int]) -> list[dict[str, float]]:
