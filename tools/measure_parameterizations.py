@@ -67,8 +67,8 @@ METHODS = {
     "two stages": Method(32, 32),
     "phases only (MACO)": Method(rate=0.5, transforms=fv.MACO),
     "CPPN": Method(96, 8, rate=0.005),
-    "generator": Method(32, 32),
-    "generator, shuffled": Method(32, 32),
+    "generator": Method(32, 32, rate=0.2),
+    "generator, shuffled": Method(32, 32, rate=0.2),
     "distribution": Method(32, 32),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,12 +74,16 @@ class Generator(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Return the pictures of codes."""
+        return F.pixel_shuffle(self.latent(codes), 2).sigmoid()
+
+    def latent(self, codes: Tensor) -> Tensor:
+        """Return what the last layer gives, before the sigmoid: (N, 12, 16 h, 16 w), 3 colors of 2 x 2 pixels."""
         values = codes
         for index, (conv, block) in enumerate(zip(self.convs, self.blocks, strict=True)):
             if index:
                 values = F.interpolate(values, scale_factor=2.0, mode="nearest")
             values = block(F.leaky_relu(conv(values), 0.2))
-        return F.pixel_shuffle(self.last(values), 2).sigmoid()
+        return cast(Tensor, self.last(values))
 
     def code(self, features: Tensor) -> Tensor:
         """Return the codes (N, 128, h, w) of the layer's features (N, 192, h, w)."""
@@ -155,16 +159,33 @@ def load_generator(*, shuffled: int | None = None) -> Generator:
 
     Args:
         shuffled: a seed: the weights of each layer change places at random, so that nothing is left of the training but
-            their sizes. It is the control for what the training, and what the architecture brings.
+            their sizes. The last layer is then scaled and moved, so that its pictures have as much contrast and the
+            same brightness. It is the control for what the training, and what the architecture brings.
 
     Raises:
         MissingFileError, DamagedFileError: the file with the weights is missing, or another.
     """
     weights = from_bytes(files.read_checked(FILE, SHA256))
+    generator = _loaded(weights)
+    return generator if shuffled is None else _as_loud(_loaded(_shuffled(weights, shuffled)), generator)
+
+
+def _loaded(weights: dict[str, Tensor]) -> Generator:
     with torch.random.fork_rng(devices=[]):  # weights are random before they are loaded
         generator = Generator()
-    generator.load_state_dict(weights if shuffled is None else _shuffled(weights, shuffled))
+    generator.load_state_dict(weights)
     return generator.eval()
+
+
+@torch.no_grad()
+def _as_loud(other: Generator, generator: Generator) -> Generator:
+    """Scale and move the last layer of another generator, so that it gives the same mean and standard deviation."""
+    codes = torch.randn(16, CODES, 4, 4, generator=torch.Generator().manual_seed(0))
+    ours, theirs = generator.latent(codes), other.latent(codes)
+    gain = ours.std() / theirs.std()
+    other.last.weight.mul_(gain)
+    cast(Tensor, other.last.bias).mul_(gain).add_(ours.mean() - gain * theirs.mean())
+    return other
 
 
 def _shuffled(weights: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
