@@ -76,9 +76,9 @@ def test_shuffled_weights_are_the_same_numbers_elsewhere():
 def test_shuffled_weights_give_as_much_contrast():
     codes = torch.randn(4, 128, 4, 4, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        plain, other = zoo.load_generator()(codes), zoo.load_generator(shuffled=1)(codes)
-    assert other.std().item() == pytest.approx(plain.std().item(), rel=0.25)
-    assert other.mean().item() == pytest.approx(plain.mean().item(), abs=0.05)
+        plain, other = (zoo.load_generator(shuffled=seed).latent(codes) for seed in (None, 1))
+    assert other.std().item() == pytest.approx(plain.std().item(), rel=0.2)
+    assert other.mean().item() == pytest.approx(plain.mean().item(), abs=0.1 * plain.std().item())
 
 
 @pytest.mark.parametrize("cut", [0, 4, 40, 5000])

@@ -159,8 +159,8 @@ def load_generator(*, shuffled: int | None = None) -> Generator:
 
     Args:
         shuffled: a seed: the weights of each layer change places at random, so that nothing is left of the training but
-            their sizes. The last layer is then scaled and moved, so that its pictures have as much contrast and the
-            same brightness. It is the control for what the training, and what the architecture brings.
+            their sizes. The last layer is then scaled and moved, so that what it gives before the sigmoid has the same
+            mean and standard deviation. It is the control for what the training, and what the architecture brings.
 
     Raises:
         MissingFileError, DamagedFileError: the file with the weights is missing, or another.
