@@ -74,11 +74,11 @@ def test_shuffled_weights_are_the_same_numbers_elsewhere():
 
 
 def test_shuffled_weights_give_as_much_contrast():
-    codes = torch.randn(4, 128, 4, 4, generator=torch.Generator().manual_seed(3))
+    codes = torch.randn(16, 128, 4, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         plain, other = (zoo.load_generator(shuffled=seed).latent(codes) for seed in (None, 1))
-    assert other.std().item() == pytest.approx(plain.std().item(), rel=0.2)
-    assert other.mean().item() == pytest.approx(plain.mean().item(), abs=0.1 * plain.std().item())
+    assert other.std().item() == pytest.approx(plain.std().item(), rel=1e-3)
+    assert other.mean().item() == pytest.approx(plain.mean().item(), rel=1e-3)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 40, 5000])
