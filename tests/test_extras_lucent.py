@@ -81,3 +81,13 @@ def test_names_of_a_wrapped_network() -> None:
     wrapped = zoo.normalized(nn.Sequential(nn.Conv2d(3, 4, 3)), mean=[0.5] * 3, std=[0.2] * 3)
     assert lucent.layer_name(wrapped, "0") == "model_0"
     assert lucent.layer_name(wrapped.model, "0") == "0"
+
+
+@pytest.mark.parametrize("frames", [2, 5, 8])
+def test_a_blend_of_two_images_is_that_of_their_aligned_interpolation(frames: int) -> None:
+    """Their low-resolution tensor of two groups is stretched over the row of pictures, evenly from end to end."""
+    from lucent.optvis.param.resize_bilinear_nd import resize_bilinear_nd
+
+    two = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = torch.einsum("ng,gchw->nchw", fv.blended(frames, 2), two)
+    torch.testing.assert_close(resize_bilinear_nd(two, (frames, 3, 8, 8)), expected)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from interp import runs
+from interp import image, runs
 
 FOLDER = Path(__file__).resolve().parents[1] / "book" / "_data" / "measured"
+GAP = 8  # pixels of white between the pictures of a sheet
 
 
 def save(name: str, results: dict[str, Any], *, how: str, on: str) -> Path:
@@ -31,6 +34,20 @@ def save(name: str, results: dict[str, Any], *, how: str, on: str) -> Path:
             json.dumps({"made": made(how, on), **rounded(results)}, indent=1) + "\n", encoding="utf-8"
         )
     return path
+
+
+def save_sheet(name: str, rows: Sequence[Tensor], *, quality: int = 85) -> Path:
+    """Write rows of pictures, each (N, 3, H, W) in [0, 1], as book/_data/NAME.webp, and return the file."""
+    lines = [torch.cat([_framed(picture) for picture in row], dim=-1) for row in rows]
+    sheet = torch.cat(lines, dim=-2)[None, :, :-GAP, :-GAP]
+    path = FOLDER.parent / f"{name}.webp"
+    with runs.replacing(path) as temporary:
+        image.to_pil(sheet).save(temporary, format="webp", quality=quality, method=6)
+    return path
+
+
+def _framed(picture: Tensor) -> Tensor:
+    return torch.nn.functional.pad(picture, (0, GAP, 0, GAP), value=1.0)
 
 
 def made(how: str, on: str) -> dict[str, str]:
