@@ -30,12 +30,12 @@ def main() -> None:
         return pictures(model)
     judge = zoo.load_model("efficientnet_lite1").requires_grad_(False)
     pairs = [
-        {"photograph": photograph, "style": style} | pair(model, judge, photograph, style, WEIGHT)
+        {"of": photograph, "like": style} | pair(model, judge, photograph, style, WEIGHT)
         for style in STYLES
         for photograph in PHOTOGRAPHS
     ]
     dial = [
-        {"photograph": photograph, "style": style, "weight": weight}
+        {"of": photograph, "like": style, "weight": weight}
         | pair(model, judge, photograph, style, weight)["result"]
         for photograph, style in zip(PHOTOGRAPHS, STYLES, strict=True)
         for weight in DIAL
