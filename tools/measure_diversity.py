@@ -24,7 +24,7 @@ CHOSEN = {"blocks.3.2": 42, "blocks.4.2": 47}
 UNITS, FACES, SIZE, STEPS, SEED, KEPT = 9, 4, 128, 64, 0, 0.8
 WEIGHTS = (0.8, 0.4, 0.2, 0.1)
 SCENES, TOP, MANY = 900, 8, 40
-HERO = ("blocks.4.2", 47)
+HERO, HERO_WEIGHT = ("blocks.4.2", 47), 0.1
 
 
 def main() -> None:
@@ -162,7 +162,7 @@ def pictures(model: nn.Module) -> None:
     layer, channel = HERO
     apart = grow(model, layer, channel, 0.0, 1.0, 256)
     full = hooks.activations(model, apart, layer)[:, channel].mean().item()
-    faces = grow(model, layer, channel, WEIGHTS[0], full, 256)
+    faces = grow(model, layer, channel, HERO_WEIGHT, full, 256)
     kept = hooks.activations(model, faces, layer)[:, channel].mean((1, 2)) / full
     print("kept", [round(one, 3) for one in kept.tolist()])
     save_sheet("faces", [apart, faces])
