@@ -116,8 +116,14 @@ def anchors(file: Path) -> frozenset[str]:
 
 
 def drawn(file: Path) -> frozenset[str]:
-    """Return the places of a microscope, which draws them itself from the data beside it: LAYER and LAYER/CHANNEL."""
-    index = file.parent / "data" / "index.js"
+    """Return the places that a page draws itself from the data beside it.
+
+    Those of a microscope are LAYER and LAYER/CHANNEL, those of an atlas the numbers of its cells.
+    """
+    cells, index = file.parent / "data.js", file.parent / "data" / "index.js"
+    if cells.exists():
+        found = json.loads(cells.read_text(encoding="utf-8").removeprefix("atlas(").removesuffix(");\n"))
+        return frozenset(str(number + 1) for number in range(len(found["cells"])))
     if not index.exists():
         return frozenset()
     about = json.loads(

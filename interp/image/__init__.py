@@ -23,7 +23,7 @@ from interp.image.tensors import (
     to_gray,
     to_numpy,
 )
-from interp.image.writing import png, save, to_pil
+from interp.image.writing import png, save, to_pil, write_sheet
 
 __all__ = [
     "MAX_PIXELS",
@@ -57,4 +57,5 @@ __all__ = [
     "to_pil",
     "unread",
     "unwrapped",
+    "write_sheet",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +73,23 @@ def png(images: Tensor) -> bytes:
 
 def _opaque(picture: np.ndarray) -> np.ndarray:
     return np.dstack([picture, np.full(picture.shape[:2], 255)])
+
+
+def write_sheet(
+    pictures: Sequence[np.ndarray], path: str | os.PathLike[str], *, columns: int = 16, quality: int = 80
+) -> None:
+    """Write square pictures (S, S, 3), as bytes, row by row into one WebP; empty places are gray.
+
+    Args:
+        pictures: at least one.
+        path: the file, which appears whole or not at all.
+        columns: pictures in a row.
+        quality: of WebP; what is lost at 80 is not seen at the size of an icon.
+    """
+    columns, side = min(columns, len(pictures)), pictures[0].shape[0]
+    sheet = np.full((math.ceil(len(pictures) / columns) * side, columns * side, 3), 128, dtype=np.uint8)
+    for place, picture in enumerate(pictures):
+        top, left = place // columns * side, place % columns * side
+        sheet[top : top + side, left : left + side] = picture
+    with runs.replacing(path) as temporary:
+        PILImage.fromarray(sheet).save(temporary, format="WEBP", quality=quality, method=6)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image as PILImage
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -197,19 +196,8 @@ def write_sheets(pictures: Sequence[np.ndarray], names: Sequence[str], folder: P
     """Write square pictures (S, S, 3) on sheets of 16 by 16, one after the other."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):
-        write_sheet(pictures[number * SHEET : (number + 1) * SHEET], folder / name)
-
-
-def write_sheet(pictures: Sequence[np.ndarray], path: Path) -> None:
-    """Write square pictures (S, S, 3) row by row into one WebP; empty places are gray."""
-    columns = min(ACROSS, len(pictures))
-    side, rows = pictures[0].shape[0], math.ceil(len(pictures) / columns)
-    sheet = np.full((rows * side, columns * side, 3), 128, dtype=np.uint8)
-    for place, picture in enumerate(pictures):
-        top, left = (each * side for each in divmod(place, columns))
-        sheet[top : top + side, left : left + side] = picture
-    with runs.replacing(path) as temporary:
-        PILImage.fromarray(sheet).save(temporary, format="WEBP", quality=QUALITY, method=6)
+        part = pictures[number * SHEET : (number + 1) * SHEET]
+        image.write_sheet(part, folder / name, columns=ACROSS, quality=QUALITY)
 
 
 def picture_side(model: nn.Module, layers: Sequence[str], size: int) -> int:
