@@ -24,7 +24,7 @@ CHOSEN = {"blocks.3.2": 42, "blocks.4.2": 47}
 UNITS, FACES, SIZE, STEPS, SEED, KEPT = 9, 4, 128, 64, 0, 0.8
 WEIGHTS = (0.8, 0.4, 0.2, 0.1)
 SCENES, TOP, MANY = 900, 8, 40
-HERO, HERO_WEIGHT = ("blocks.4.2", 47), 0.1
+HERO, HERO_WEIGHT = ("blocks.4.2", 47), 0.8
 
 
 def main() -> None:
