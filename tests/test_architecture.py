@@ -209,6 +209,9 @@ def test_constraints_are_names_and_versions_only() -> None:
     assert len(names) == len(set(names))
 
 
+LARGE = {"interp/zoo/embedded/generator.safetensors": 8 << 20}  # weights that the project trained itself
+
+
 def test_files_are_small() -> None:
     sizes = {relative(path): path.stat().st_size for path in tracked() if path.is_file()}
-    assert {name: size for name, size in sizes.items() if size > 3 << 20} == {}
+    assert {name: size for name, size in sizes.items() if size > LARGE.get(name, 3 << 20)} == {}

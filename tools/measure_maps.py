@@ -21,15 +21,15 @@ Of = Callable[[Tensor], Tensor]
 
 def main() -> None:
     model = folding.fold(zoo.load_model(), keep=[*LAYERS, *LAYERS.values(), "act_head"])
-    model.class_names = zoo.imagenet_class_names()
+    model.class_names = zoo.imagenet_class_names()  # type: ignore[assignment]
     effects: dict[str, dict[str, list[list[float]]]] = {}
     for layer, below in LAYERS.items():
         channels = hooks.activations(model, zoo.example_images("cat"), layer).shape[1]
         drawn = torch.randperm(channels, generator=torch.Generator().manual_seed(0))[:UNITS].tolist()
         effects[layer] = {
             "numbers": [drawn],
-            "units": [store.remember(of_unit, model, layer, below, number) for number in drawn],
-            "directions": [store.remember(of_direction, model, layer, below, seed=s) for s in range(UNITS)],
+            "units": [store.remember(of_unit, model, layer, below, number) for number in drawn],  # type: ignore[arg-type]
+            "directions": [store.remember(of_direction, model, layer, below, seed=s) for s in range(UNITS)],  # type: ignore[arg-type]
         }
     scenes = [store.remember(of_scene, model, number) for number in numbers_of_scenes()]
     save(

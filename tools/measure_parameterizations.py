@@ -150,7 +150,7 @@ def of_scenes(name: str) -> dict[str, Tensor]:
     """Return what a network, by its name, answers to the scenes."""
     model = zoo.load_model(name)
     layers = [layer for layer in last_blocks(model) if layer.startswith(STAGES)]
-    return pooled(model, torch.stack([scene.image for scene in scenes(SIZE)]), layers)
+    return pooled(model, torch.stack([scene.image for scene in scenes(SIZE)]), layers)  # type: ignore[attr-defined]
 
 
 @functools.cache
@@ -273,7 +273,8 @@ def main() -> None:
     model = zoo.load_model()
     ours, theirs = (store.remember(of_scenes, name) for name in (zoo.models.DEFAULT, STRANGER))
     partners = [partner(unit, ours, theirs) for unit in UNITS]
-    runs, sheet = [], {}
+    runs: list[Any] = []
+    sheet: dict[str, Any] = {}
     for seed in range(seeds):
         for method in METHODS:
             found = store.remember(rendered, model, method, UNITS, SIZE, seed)

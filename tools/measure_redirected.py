@@ -34,7 +34,8 @@ def main() -> None:
         count = {"act_head": 1280}.get(layer) or model.get_submodule(
             layer.replace("act_expand", "expand")
         ).out_channels
-        channels = sorted(torch.randperm(count, generator=torch.Generator().manual_seed(0))[:COUNT].tolist())
+        random = torch.Generator().manual_seed(0)
+        channels = sorted(torch.randperm(int(count), generator=random)[:COUNT].tolist())  # type: ignore[arg-type]
         for seed in (0, 1):
             for redirect in (0, 16):
                 score, dead = store.remember(grown, model, layer, channels, redirect, seed)

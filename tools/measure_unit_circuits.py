@@ -84,7 +84,7 @@ def of_unit(model: nn.Module, layer: str, number: int) -> dict[str, Any]:
     return result
 
 
-def pairs(model: nn.Module, numbers: list[int]) -> list[dict[str, float]]:
+def pairs(model: nn.Module, numbers: list[int]) -> list[dict[str, Any]]:
     """Return the overlap of the circuits of two units, and how far the units do the same."""
     found, tested = finding(), testing()
     values = hooks.activations(model, tested, LAST)[:, numbers].transpose(0, 1).flatten(1)
