@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from .conftest import ROOT, SITE, pages
 
 MEGABYTE = 1_000_000
-SCRIPT_LIMIT = 20_000
+SCRIPT_LIMIT = 30_000
 
 
 def _eager_files(page: Path) -> set[Path]:

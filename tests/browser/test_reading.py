@@ -200,7 +200,7 @@ def test_the_contents_stay_beside_the_text_and_say_where_one_is(site: Path, open
         box = page.locator(".here [aria-current]").bounding_box()
         assert box is not None
         assert 0 < box["y"] < 900
-        text = page.locator("article p").first.bounding_box()
+        text = page.locator("article section > p").first.bounding_box()
         assert text is not None
         assert box["x"] + box["width"] < text["x"]
 
