@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from interp import hooks
 from interp.errors import BadInputError
 
 OUTPUT = "output"  # the name under which an aim sees what the whole model returns
@@ -87,7 +88,7 @@ def unit(layer: str, channel: int, *, position: Position | None = None) -> Aim:
     channel = operator.index(channel)
 
     def score(values: Tensor) -> Tensor:
-        _check_channel(layer, values, channel)
+        hooks.check_channel(layer, values, channel)
         return _pooled(layer, values[:, channel], position)
 
     return inside(layer, score, f"{layer}:{channel}{_where(position)}")
@@ -142,17 +143,6 @@ def _pooled(layer: str, values: Tensor, position: Position | None) -> Tensor:
         grid = " x ".join(map(str, values.shape[1:])) or "no"
         raise BadInputError(f"The layer {layer!r} has {grid} positions here; there is no {position}.")
     return values[:, row, column]
-
-
-def _check_channel(layer: str, values: Tensor, channel: int) -> None:
-    if values.ndim not in (2, 4):
-        raise BadInputError(
-            f"The layer {layer!r} gives {tuple(values.shape)}; channels need (N, C) or (N, C, h, w)."
-        )
-    if not 0 <= channel < values.shape[1]:
-        raise BadInputError(
-            f"The layer {layer!r} has the channels 0 to {values.shape[1] - 1}; there is no {channel}."
-        )
 
 
 def _where(position: Position | None) -> str:

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp import image
+from interp import hooks, image
 from interp.errors import BadInputError
 
 IMAGE = "image"
@@ -287,14 +287,7 @@ def cosine_similarity(layer: str, goal: Tensor) -> Objective:
 
 
 def _channel(layer: str, values: Tensor, index: int) -> Tensor:
-    if values.ndim not in (2, 4):
-        raise BadInputError(
-            f"The layer {layer!r} gives {tuple(values.shape)}; channels need (N, C) or (N, C, H, W)."
-        )
-    if not 0 <= index < values.shape[1]:
-        raise BadInputError(
-            f"The layer {layer!r} has the channels 0 to {values.shape[1] - 1}; there is no {index}."
-        )
+    hooks.check_channel(layer, values, index)
     return values[:, index]
 
 

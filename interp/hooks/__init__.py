@@ -9,6 +9,7 @@ from interp.hooks.bending import gradient_rule, redirected
 from interp.hooks.holding import Layout
 from interp.hooks.inputs import check_channels, check_images, gray, inputs_of
 from interp.hooks.names import (
+    check_channel,
     check_layers_can_be_heard,
     evaluating,
     find_layer,
@@ -23,6 +24,7 @@ __all__ = [
     "Layout",
     "Survey",
     "activations",
+    "check_channel",
     "check_channels",
     "check_images",
     "check_layers_can_be_heard",

@@ -115,3 +115,19 @@ def check_layers_can_be_heard(model: nn.Module) -> None:
             "The network is a TorchScript program (torch.jit), whose layers cannot be looked into. Give the Python "
             "module that it was made of; maps of the pixels, such as saliency, work with both."
         )
+
+
+def check_channel(layer: str, values: Tensor, channel: int) -> None:
+    """Refuse a channel that activations do not have.
+
+    Raises:
+        BadInputError: they are not (N, C) or (N, C, H, W), or there are fewer channels.
+    """
+    if values.ndim not in (2, 4):
+        raise BadInputError(
+            f"The layer {layer!r} gives {tuple(values.shape)}; channels need (N, C) or (N, C, H, W)."
+        )
+    if not 0 <= channel < values.shape[1]:
+        raise BadInputError(
+            f"The layer {layer!r} has the channels 0 to {values.shape[1] - 1}; there is no {channel}."
+        )
