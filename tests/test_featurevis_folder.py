@@ -57,10 +57,11 @@ def test_a_folder_has_every_picture_and_says_what_it_is(undisturbed: dict[str, b
 
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_pictures_are_the_renderings_themselves(tmp_path: Path, suffix: str) -> None:
-    fv.render_folder(network(), OBJECTIVES[:2], tmp_path / "out", suffix=suffix, **SETTINGS)
+    out = fv.render_folder(network(), OBJECTIVES[:2], tmp_path / "out", suffix=suffix, **SETTINGS)
     (one, _) = fv.render_many(network(), OBJECTIVES[:2], **SETTINGS)
     read = image.load(tmp_path / "out" / f"1_0.{suffix}")
     torch.testing.assert_close(read, one.images, atol=0.5 / 255 + 1e-4, rtol=0)
+    assert (out.pictures(OBJECTIVES[:2])[0] == image.to_numpy(read)[0]).all()
 
 
 def test_a_finished_folder_is_left_alone(tmp_path: Path) -> None:

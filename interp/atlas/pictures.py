@@ -43,20 +43,6 @@ def channels(layer: str, units: Units) -> list[fv.Objective]:
     return [sign * fv.channel(layer, channel) for channel, sign in units]
 
 
-def rendered(
-    model: nn.Module,
-    objectives: Sequence[fv.Objective],
-    folder: Path,
-    recipe: fv.Recipe,
-    *,
-    progress: bool = False,
-) -> list[np.ndarray]:
-    """Render objectives; return the pictures as bytes (S, S, 3). A second start renders only what is missing."""
-    out = fv.render_folder(model, objectives, folder, recipe=recipe, progress=progress)
-    paths = [folder / out.images[one.name]["file"] for one in objectives]
-    return [image.to_numpy(image.load(path))[0] for path in paths]
-
-
 def side_of(model: nn.Module, layer: str, side: int, size: int) -> int:
     """Return the side of the optimized pictures: that of the images where the network takes no other."""
     return side if takes(model, [layer], side) else size

@@ -331,8 +331,8 @@ def _draw(model: nn.Module, found: _Found, site: Path, work: Path, progress: boo
     cells = [pictures.objective(layer, cell, middle, whiten, power=plan.power) for cell in found.cells]
     for name, objectives in (("cells", cells), ("channels", pictures.channels(layer, found.units))):
         if objectives:
-            drawn = pictures.rendered(model, objectives, work / name, recipe, progress=progress)
-            pictures.write_sheets(drawn, site, name)
+            done = fv.render_folder(model, objectives, work / name, recipe=recipe, progress=progress)
+            pictures.write_sheets(done.pictures(objectives), site, name)
     pictures.write_sheets(
         pictures.thumbnails(model, found.source, found.shown, plan.thumbnail), site, "images"
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -56,6 +57,11 @@ class Folder:
     def __post_init__(self) -> None:
         if self.suffix not in FORMATS:
             raise BadInputError(f"Pictures are written as {' or '.join(FORMATS)}, not as {self.suffix!r}.")
+
+    def pictures(self, objectives: Sequence[Objective]) -> list[np.ndarray]:
+        """Return the finished pictures of objectives as bytes (H, W, 3), in their order."""
+        paths = [self.path / self.images[one.name]["file"] for one in objectives]
+        return [image.to_numpy(image.load(path))[0] for path in paths]
 
     def open(self, objectives: Sequence[Objective] = ()) -> None:
         """Make the folder, or take up what an earlier run left.

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from interp import featurevis as fv
 from interp import folding, hooks, image, runs
 from interp.errors import BadInputError
 from interp.featurevis.rendering import takes
@@ -210,20 +209,3 @@ def picture_side(model: nn.Module, layers: Sequence[str], size: int) -> int:
     """
     side = min(SIDE, size)
     return side if takes(model, layers, side) else size
-
-
-def rendered(
-    model: nn.Module,
-    objectives: Sequence[fv.Objective],
-    folder: Path,
-    recipe: fv.Recipe,
-    *,
-    progress: bool = False,
-) -> list[np.ndarray]:
-    """Render objectives; return the pictures as bytes (S, S, 3).
-
-    The pictures are kept in the folder: a second start renders only what is missing.
-    """
-    out = fv.render_folder(model, objectives, folder, recipe=recipe, progress=progress)
-    paths = [folder / out.images[objective.name]["file"] for objective in objectives]
-    return [image.to_numpy(image.load(path))[0] for path in paths]

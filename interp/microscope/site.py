@@ -153,7 +153,8 @@ def _renderer(model: nn.Module, spectrum: Spectrum, work: Path, page: Page, prog
     def render(layer: str, sign: int) -> Sequence[np.ndarray]:
         folder = work / f"optimized-{runs.file_stem(layer)}-{'plus' if sign > 0 else 'minus'}"
         objectives = [sign * fv.channel(layer, channel) for channel in range(len(spectrum.layers[layer]))]
-        return pictures.rendered(model, objectives, folder, recipe, progress=progress)
+        done = fv.render_folder(model, objectives, folder, recipe=recipe, progress=progress)
+        return done.pictures(objectives)
 
     return render
 
