@@ -359,3 +359,29 @@ def test_the_picture_of_a_page_has_a_whole_address() -> None:
     page = _page('<article><figure><img src="../../_images/a.png"></figure></article>')
     assert look._picture(page, "https://example.org/book/one/two.html") == "https://example.org/_images/a.png"
     assert look._picture(page, "") == "", "a preview cannot follow a relative address"
+
+
+# ---- where a page stands, and what is aligned and kept together
+
+
+def test_every_chapter_says_where_it_stands() -> None:
+    assert look.place_of("book/segment-1/convolution") == "Segment 1, chapter 2 of " + str(
+        len(look._parts()["Segment 1"])
+    )
+    assert look.place_of("book/appendix/claims") == look.place_of("book/index") == ""
+
+
+def test_columns_of_numbers_stand_at_the_right() -> None:
+    page = _page(
+        "<table><tr><th>name</th><th>share</th><th>year</th></tr><tr><td>a</td><td>78.2%</td><td>about 1959</td></tr>"
+        "<tr><td>7</td><td>\u22121,024 (0.1 to 2)</td><td>1998</td></tr></table>"
+    )
+    look._align_numbers(page)
+    assert [cell.get_text() for cell in page.select(".right")] == ["share", "78.2%", "\u22121,024 (0.1 to 2)"]
+
+
+@pytest.mark.parametrize("text", ["10 % of", "224 px", "8 by 8.", "0.5 s"])
+def test_a_number_stays_with_its_unit(text: str) -> None:
+    page = _page(f"<p>{text}</p>")
+    look._keep_together(page)
+    assert " " not in page.get_text().removesuffix(" of")

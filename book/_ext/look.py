@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import datetime
 import html
+import itertools
 import re
 import subprocess
 import textwrap
@@ -21,8 +22,11 @@ import launch
 import live_figures
 import microscope
 import pictures
+import runtimes
+import yaml
 from bs4 import BeautifulSoup, NavigableString, Tag
 from cited import cited_works
+from docutils import nodes
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 
@@ -31,17 +35,28 @@ import interp
 ROOT = Path(__file__).resolve().parents[2]
 # Style sheets that a page needs; those of the theme's ancestors and of extensions are replaced by book.css.
 STYLE_SHEETS = ("book.css", "katex")
-# What no line may end within: a number and its per cent, an interval in brackets.
-TOGETHER = re.compile(r"(?<=\d) (?=%)|(?<=[(]\d\.\d\d) (?=to )|(?<= to) (?=\d\.\d\d[)])")
+# What no line may end within: a number and its unit, "8 by 8", an interval in brackets.
+TOGETHER = re.compile(
+    r"(?<=\d) (?=(?:%|px|ms|s|by \d)(?!\w))|(?<=\d by) (?=\d)|(?<=[(]\d\.\d\d) (?=to )|(?<= to) (?=\d\.\d\d[)])"
+)
+# A number in a cell of a table, with a sign, a unit or an interval behind it.
+NUMBER = re.compile(r"[-\u2212+]?\d[\d,]*(\.\d+)?\s?(%|px|ms|s|x)?(\s?\(.*\))?")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", live_figures.add_scripts)
+    app.connect("html-collect-pages", lambda _app: [("404", {}, "404.html")])
     app.connect("html-page-context", finish, priority=950)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:  # noqa: ARG001
+def finish(  # Sphinx gives all of them
+    app: Sphinx,
+    pagename: str,
+    templatename: str,  # noqa: ARG001
+    context: dict[str, Any],
+    doctree: nodes.document | None,
+) -> None:
     """Rewrite the body of one page and say which style sheets and scripts it needs."""
     page = BeautifulSoup(context.get("body") or "", "html.parser")
     context["live_scripts"] = live_figures.share(app, context["content_root"], page)
@@ -49,6 +64,7 @@ def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
         sheet for sheet in context["css_files"] if _is_needed(sheet, context["live_scripts"])
     ]
     pictures.settle(app, page)
+    _align_numbers(page)
     _wrap_tables(page)
     _keep_together(page)
     _mend_roles(page)
@@ -57,8 +73,10 @@ def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
         _lay_out_contents(page)
     context["description"] = _description(page) if doctree is not None else ""
     context["picture"] = _picture(page, context.get("pageurl") or "")
+    context["site"] = launch.site(app.config)
     context["microscope"] = microscope.address("", pagename) if microscope.has("") else ""
     if doctree is not None and pagename != app.config.root_doc:
+        context["minutes"] = runtimes.minutes(doctree)
         _dress(app, pagename, page, context)
     context["body"] = str(page)
 
@@ -95,6 +113,18 @@ def _wrap_tables(page: BeautifulSoup) -> None:
     for table in page.find_all("table"):
         table.wrap(page.new_tag("div", attrs={"class": "table-wrap", "role": "region"}))
         table.parent["aria-label"] = table.caption.get_text(" ", strip=True) if table.caption else "Table"
+
+
+def _align_numbers(page: BeautifulSoup) -> None:
+    """Align the columns of numbers at the right, with their heads."""
+    for table in page.select("table:not(.sortable):not(.dataframe)"):
+        rows = [row.find_all(["th", "td"], recursive=False) for row in table.find_all("tr")]
+        for column in itertools.zip_longest(*rows):
+            cells = [cell for cell in column if cell is not None]
+            texts = [cell.get_text(" ", strip=True) for cell in cells if cell.name == "td"]
+            if any(texts) and all(NUMBER.fullmatch(text) for text in texts if text not in {"", "none", "-"}):
+                for cell in cells:
+                    cell["class"] = [*cell.get("class", []), "right"]
 
 
 def _keep_together(page: BeautifulSoup) -> None:
@@ -142,6 +172,8 @@ def _dress(app: Sphinx, pagename: str, page: BeautifulSoup, context: dict[str, A
     title = page.find("h1")
     if title is None:
         return
+    if place := place_of(pagename):
+        title.insert_before(BeautifulSoup(f'<p class="eyebrow">{html.escape(place)}</p>', "html.parser"))
     runs = _run_time(app, pagename)
     appendix = _references(app, pagename, page)
     if runs is not None:
@@ -155,6 +187,24 @@ def _dress(app: Sphinx, pagename: str, page: BeautifulSoup, context: dict[str, A
         )
 
 
+def place_of(pagename: str) -> str:
+    """Return where in the book a page stands, such as "Segment 1, chapter 2 of 8"; empty outside the parts."""
+    for name, chapters in _parts().items():
+        if pagename in chapters:
+            return f"{name}, chapter {chapters.index(pagename) + 1} of {len(chapters)}"
+    return ""
+
+
+@lru_cache
+def _parts() -> dict[str, list[str]]:
+    """Return the parts by the name before the colon, each with its chapters; without the appendix."""
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    named = {
+        part["caption"].partition(":")[0]: [chapter["file"] for chapter in part["chapters"]] for part in parts
+    }
+    return {name: chapters for name, chapters in named.items() if name != "Appendix"}
+
+
 def _insert_after(tag: Tag, markup: str) -> None:
     for node in reversed(BeautifulSoup(markup, "html.parser").contents):
         tag.insert_after(node)
@@ -162,7 +212,7 @@ def _insert_after(tag: Tag, markup: str) -> None:
 
 def _byline(app: Sphinx, pagename: str, context: dict[str, Any], seconds: float) -> str:
     entries = {
-        "Authors": html.escape(app.config.author),
+        "Reading time": f"about {context['minutes']}&nbsp;minutes",
         "Published": f"{_changed(app.env.doc2path(pagename)):%B %-d, %Y}",
         "Version": f"{html.escape(interp.__version__)}, computed in {seconds:.0f}&nbsp;s",
         "Run it": launch.links(app, pagename, context),

@@ -62,17 +62,23 @@ def _reading(app: Sphinx, docname: str) -> nodes.table:
     rows: list[list[nodes.Node]] = []
     for name in in_order(app.env):
         if name.startswith("book/") and "/appendix" not in name and name != "book/index":
-            words, figures = _contents(app.env.get_doctree(name))
-            minutes = round(words / WORDS + figures * FIGURE)
-            cells = (str(minutes), f"{words:,}", str(figures))
+            doctree = app.env.get_doctree(name)
+            words, figures = contents(doctree)
+            cells = (str(minutes(doctree)), f"{words:,}", str(figures))
             rows.append([_link(app, docname, name), *map(nodes.Text, cells)])
     return _laid_out(["Chapter", "Minutes", "Words", "Figures"], rows)
 
 
-def _contents(doctree: nodes.document) -> tuple[int, int]:
+def contents(doctree: nodes.document) -> tuple[int, int]:
     """Return how many words a page has, those of captions with them and code without, and how many figures."""
     texts = [part.astext() for kind in (nodes.paragraph, nodes.caption) for part in doctree.findall(kind)]
     return sum(len(text.split()) for text in texts), len(list(doctree.findall(nodes.figure)))
+
+
+def minutes(doctree: nodes.document) -> int:
+    """Return about how many minutes a page takes to read."""
+    words, figures = contents(doctree)
+    return round(words / WORDS + figures * FIGURE)
 
 
 def _laid_out(names: list[str], rows: list[list[nodes.Node]]) -> nodes.table:

@@ -8,7 +8,7 @@
   const root = document.documentElement, modes = ["auto", "light", "dark"], theme = document.querySelector(".theme");
   const setTheme = (mode) => {
     if (mode === "auto") delete root.dataset.theme; else root.dataset.theme = mode;
-    theme.textContent = mode[0].toUpperCase() + mode.slice(1);
+    theme.replaceChildren(make("span", { textContent: `Colors: ${mode}` }));
     theme.setAttribute("aria-label", `Colors: ${mode}. Press to change.`);
   };
   theme.hidden = false;
@@ -40,6 +40,13 @@
   reach();
   for (const node of sideways) node.addEventListener("scroll", () => more(node), { passive: true });
   addEventListener("resize", reach);
+
+  // ---- on a phone a tap on the arrow shows what is further right ----
+  for (const view of $(".pan-view")) {
+    const button = make("button", { type: "button", className: "further", textContent: "\u2192", ariaHidden: "true", tabIndex: -1 });
+    button.addEventListener("click", () => view.scrollBy({ left: view.clientWidth * .8, behavior: "smooth" }));
+    view.after(button);
+  }
 
   // ---- the contents beside the text say where one is ----
   const links = $(".here ul ul > li > a[href^='#']"), heads = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
@@ -89,7 +96,7 @@
     const fit = Math.min(innerWidth * .96, (innerHeight * .8 * made) / tall);
     large.style.width = `${fit < made * .7 ? made : fit}px`;
     const caption = picture.closest("figure")?.querySelector("figcaption p");
-    const close = make("button", { type: "button", className: "theme", textContent: "Close" });
+    const close = make("button", { type: "button", textContent: "Close" });
     dialog.append(close, large);
     if (caption) { const text = caption.cloneNode(true); $(".headerlink", text).forEach((link) => link.remove()); dialog.append(text); }
     dialog.addEventListener("click", () => dialog.close());
@@ -103,7 +110,7 @@
   }
 
   // ---- peek: what a citation, a footnote or a figure number points to ----
-  let box = null, later = 0;
+  let box = null, later = 0, tapped = null;
   const hide = () => { box?.remove(); box = null; };
   const hideSoon = () => { clearTimeout(later); later = setTimeout(hide, 400); };
   const target = (link) => {
@@ -142,7 +149,10 @@
     link.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") show(link); });
     link.addEventListener("pointerleave", hideSoon);
     link.addEventListener("focus", () => show(link));
+    // A finger cannot hover: its first tap shows what the second one goes to.
+    link.addEventListener("click", (event) => { if (event.pointerType === "touch" && tapped !== link) { event.preventDefault(); show(tapped = link); } });
     link.addEventListener("blur", () => { link.removeAttribute("aria-describedby"); hideSoon(); });
   }
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+  document.addEventListener("pointerdown", (event) => { if (box && !event.target.closest(".peek") && event.target.closest("a") !== box.link) { tapped = null; hide(); } });
 })();
