@@ -198,7 +198,7 @@ def place_of(pagename: str) -> str:
 @lru_cache
 def _parts() -> dict[str, list[str]]:
     """Return the parts by the name before the colon, each with its chapters; without the appendix."""
-    parts = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")).get("parts", [])
     named = {
         part["caption"].partition(":")[0]: [chapter["file"] for chapter in part["chapters"]] for part in parts
     }
