@@ -1,5 +1,6 @@
 """Dictionaries: the error as stated, and codes that every other part of the package takes for a layer."""
 
+import json
 import sys
 
 import matplotlib
@@ -9,7 +10,7 @@ import torch
 from scipy.optimize import nnls
 from torch import nn
 
-from interp import dictionaries, folding, hooks, spectrum, zoo
+from interp import dictionaries, folding, hooks, microscope, spectrum, zoo
 from interp import featurevis as fv
 from interp.errors import BadInputError, MissingExtraError
 
@@ -261,6 +262,29 @@ def test_a_spectrum_of_codes_has_the_extremes_of_the_codes(model, images, found)
     for atom in range(6):
         expected = codes[:, atom].topk(3).values.tolist()
         assert seen[CODES, atom].band("maximum").scores == pytest.approx(expected, rel=1e-2)
+
+
+def test_atoms_are_pages_of_the_microscope(model, found, tmp_path):
+    scenes = zoo.Scenes("train", 128, length=12)
+    coded = dictionaries.with_codes(model, LAYER, found["nmf"])
+    source = spectrum.Items(scenes, "twelve scenes", class_names=zoo.SCENE_CLASSES)
+    job = spectrum.Job(coded, [CODES], source, spectrum.Measure("max", k=3, sample=12))
+    site = microscope.build(job, tmp_path / "atoms", title="Six atoms", side=32, steps=0).parent
+
+    def told(name):
+        text = (site / "data" / f"{name}.js").read_text(encoding="utf-8")
+        return json.loads(text[text.index("(") + 1 : text.rindex(")")])
+
+    index = told("index")
+    (layer,) = index["layers"]
+    assert (layer["name"], layer["channels"]) == (CODES, 6)
+    pictures = torch.stack([scenes[n].image for n in range(12)])
+    codes = hooks.activations(coded, pictures, CODES).amax(dim=(2, 3))
+    for atom, unit in enumerate(told(layer["slug"])["units"]):
+        loudest = unit["b"][-1]
+        assert loudest["s"] == pytest.approx(sorted(loudest["s"], reverse=True))
+        assert loudest["s"] == pytest.approx(codes[:, atom].topk(3).values.tolist(), rel=1e-3)
+        assert index["ids"][loudest["i"][0]] == codes[:, atom].argmax()
 
 
 def test_names_of_before_find_their_layers_and_repeated_layers_stay_one(images, found):

@@ -1,9 +1,12 @@
 """Compare nine ways to make a picture: book/_data/measured/parameterizations.json and two sheets of pictures.
 
     python tools/measure_parameterizations.py [SEEDS]
+    python tools/measure_parameterizations.py --part PART      a factor of the search, a seed, "scenes" or "large"
+    python tools/measure_parameterizations.py --part smaller   tries smaller rates, and adds them to the file
 
-Eight units, five seeds, 128 pixels, and one unit at 256 pixels. What has run is in the store, so an interrupted command
-goes on. With fewer seeds the file is written all the same, and says so.
+Eight units, five seeds, 128 pixels, and one unit at 256 pixels. Each way first finds its own rate, on four other units.
+What has run is in the store, so an interrupted command goes on, and parts may run side by side before the whole. With
+fewer seeds the file is written all the same, and says so.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import functools
 import io
+import json
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measured import save
+from measured import FOLDER, rounded, save, versions
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
@@ -31,6 +35,14 @@ CLASSES = ("lion", "zebra", "flamingo", "strawberry")
 Unit = tuple[str, int | str]
 UNITS: tuple[Unit, ...] = (*CHANNELS, *(("logit", name) for name in CLASSES))
 SHOWN: Unit = ("logit", "flamingo")  # at 256 pixels
+SEARCHED: tuple[Unit, ...] = (
+    ("blocks.2.1", 17),
+    ("blocks.4.2", 31),
+    ("logit", "goldfinch"),
+    ("logit", "teapot"),
+)
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the rate that a way begins with
+SMALLER = (0.0625, 0.125)  # tried in the end, where the smallest factor was the best
 SEEDS = 5
 SIZE, LARGE, SCENES, BEST = 128, 256, 512, 8
 STRANGER = "efficientnet_lite1"
@@ -115,15 +127,33 @@ def as_the_best_scenes(model: nn.Module, unit: Unit, size: int) -> fv.Objective:
     return fv.Objective(total.score, total.layers, objective(unit).name)
 
 
-def rendered(model: nn.Module, method: str, units: Sequence[Unit], size: int, seed: int) -> dict[str, Any]:
-    """Render units once; return the pictures and the seconds for one of them."""
+def rendered(
+    model: nn.Module, method: str, units: Sequence[Unit], size: int, seed: int, factor: float
+) -> dict[str, Any]:
+    """Render units once; return the pictures, what they reach, and the seconds for one of them."""
     how = METHODS[method]
     goal, begin = wanted(model, method, units, size), start(method, units, size, seed)
     before = time.perf_counter()
+    rate = how.rate * factor
     found = fv.render(
-        model, goal, begin, transforms=how.transforms, steps=how.stages(size), rate=how.rate, seed=seed
-    ).images
-    return {"images": found, "seconds": (time.perf_counter() - before) / len(units)}
+        model, goal, begin, transforms=how.transforms, steps=how.stages(size), rate=rate, seed=seed
+    )
+    seconds = (time.perf_counter() - before) / len(units)
+    return {"images": found.images, "score": found.score, "seconds": seconds}
+
+
+def searched(model: nn.Module, method: str) -> list[float]:
+    """Return what each factor of the rate reaches, mean over the searched units, as a multiple of the first rate's."""
+    runs = [store.remember(rendered, model, method, SEARCHED, SIZE, 0, factor) for factor in FACTORS]
+    scores = torch.stack([run["score"] for run in runs])
+    first = scores[FACTORS.index(1.0)]
+    gained: list[float] = (1 + (scores - first) / first.abs()).mean(dim=1).tolist()
+    return gained
+
+
+def best_factor(model: nn.Module, method: str) -> float:
+    gained = searched(model, method)
+    return FACTORS[gained.index(max(gained))]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -138,7 +168,7 @@ def scenes(size: int) -> zoo.Scenes:
 def pooled(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     """Return the mean over positions of every channel of the layers, and the logits, (N, C) each."""
     parts: dict[str, list[Tensor]] = {name: [] for name in (*layers, "logit")}
-    for batch in images.split(64):
+    for batch in torch.split(images, 64):
         with hooks.record(model, list(layers)) as seen:
             parts["logit"].append(model(batch))
         for layer in layers:
@@ -248,6 +278,7 @@ def best_pictures(size: int) -> Tensor:
 def write(
     runs: list[dict[str, Any]], sheet: dict[str, Tensor], large: list[Tensor], partners: list[Any]
 ) -> None:
+    model = network(zoo.models.DEFAULT)
     write_sheet("sheet", [*sheet.values(), best_pictures(SIZE)], SIZE)
     write_sheet("large", [torch.cat(large[:5]), torch.cat(large[5:])], LARGE)
     scene = judged(best_pictures(SIZE), partners)
@@ -258,7 +289,14 @@ def write(
     ]
     seeds = 1 + max(run["seed"] for run in runs)
     on = f"the embedded network and {STRANGER}, {len(UNITS)} units, {seeds} seeds, {SIZE} px, {SCENES} scenes"
-    how = {name: f"{one.stages(SIZE)}, rate {one.rate}" for name, one in METHODS.items()}
+    how = {
+        name: {
+            "steps": [[stage.size, stage.steps] for stage in one.stages(SIZE)],
+            "rate": one.rate * best_factor(model, name),
+            "gained by the rate": dict(zip(map(str, FACTORS), searched(model, name), strict=True)),
+        }
+        for name, one in METHODS.items()
+    }
     results = {"units": units, "methods": how, "best scene": scene, "runs": runs}
     save("parameterizations", results, how="python tools/measure_parameterizations.py", on=on)
 
@@ -268,22 +306,75 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("seeds", nargs="?", type=int, default=SEEDS, help="how many")
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--part", help="only this part, kept in the store")
+    asked = parser.parse_args()
     warnings.simplefilter("ignore")  # some saturate, and render says so
-    model = zoo.load_model()
+    if asked.part:
+        part(network(zoo.models.DEFAULT), asked.part)
+    else:
+        whole(network(zoo.models.DEFAULT), asked.seeds)
+
+
+def smaller(model: nn.Module) -> None:
+    """Add to the file what smaller rates reach, as a share of the best one's, where that was the smallest of all."""
+    path = FOLDER / "parameterizations.json"
+    results = json.loads(path.read_text(encoding="utf-8"))
+    made = results.pop("made")
+    for name, told in results["methods"].items():
+        if told["rate"] == METHODS[name].rate * FACTORS[0]:
+            factors = (*SMALLER, FACTORS[0])
+            scores = [
+                store.remember(rendered, model, name, SEARCHED, SIZE, 0, factor)["score"]
+                for factor in factors
+            ]
+            shares = [(1 + (one - scores[-1]) / scores[-1].abs()).mean().item() for one in scores[:-1]]
+            told["smaller rates, of the best"] = dict(zip(map(str, SMALLER), shares, strict=True))
+    results["smaller rates tried with"] = versions()
+    text = json.dumps({"made": made, **rounded(results)}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def part(model: nn.Module, name: str) -> None:
+    """Fill the store with one part of the work."""
+    if name == "smaller":
+        smaller(model)
+    if name == "scenes":
+        for each in (zoo.models.DEFAULT, STRANGER):
+            store.remember(of_scenes, each)
+    for method in METHODS:
+        if name.startswith("factor"):
+            store.remember(rendered, model, method, SEARCHED, SIZE, 0, float(name.removeprefix("factor")))
+        elif name.startswith("seed"):
+            run(model, method, int(name.removeprefix("seed")))
+        elif name == "large":
+            at_256(model, method)
+
+
+def run(model: nn.Module, method: str, seed: int) -> dict[str, Any]:
+    return store.remember(rendered, model, method, UNITS, SIZE, seed, best_factor(model, method))
+
+
+def at_256(model: nn.Module, method: str) -> Tensor:
+    found = store.remember(rendered, model, method, [SHOWN], LARGE, 0, best_factor(model, method))
+    images: Tensor = found["images"]
+    return images
+
+
+def whole(model: nn.Module, seeds: int) -> None:
+    """Measure everything, and write it."""
     ours, theirs = (store.remember(of_scenes, name) for name in (zoo.models.DEFAULT, STRANGER))
     partners = [partner(unit, ours, theirs) for unit in UNITS]
     runs: list[Any] = []
     sheet: dict[str, Any] = {}
     for seed in range(seeds):
         for method in METHODS:
-            found = store.remember(rendered, model, method, UNITS, SIZE, seed)
+            found = run(model, method, seed)
             sheet.setdefault(method, found["images"])
             worth = judged(found["images"], partners)
             runs.append({"method": method, "seed": seed, "seconds": found["seconds"], **worth})
             means = {key: round(sum(values) / len(values), 3) for key, values in worth.items()}
             print(seed, method, means, round(found["seconds"], 2), flush=True)
-    large = [store.remember(rendered, model, method, [SHOWN], LARGE, 0)["images"] for method in METHODS]
+    large = [at_256(model, method) for method in METHODS]
     large.append(image.resize(scenes(LARGE)[best_scenes(SHOWN)[0]].image[None], (LARGE, LARGE)))
     write(runs, sheet, large, partners)
 
