@@ -133,6 +133,25 @@ def test_optimized_pictures_stand_at_their_place_on_the_sheet(site: Path) -> Non
         assert tones == pytest.approx([int(picture[0, 0, 0]) for picture in flat("deep", sign)], abs=4)
 
 
+def test_each_optimized_picture_is_a_file_of_its_own(site: Path) -> None:
+    for sign, name in ((1, "plus"), (-1, "minus")):
+        for channel, picture in enumerate(flat("deep", sign)):
+            alone = np.asarray(
+                PILImage.open(site / "optimized" / f"deep-{name}" / f"{channel}.webp").convert("RGB")
+            )
+            assert alone.shape == picture.shape
+            assert int(alone[8, 8, 0]) == pytest.approx(int(picture[8, 8, 0]), abs=4)
+
+
+def test_large_pictures_are_reduced_on_the_sheet_alone(tmp_path: Path) -> None:
+    halves = np.zeros((256, 256, 3), dtype=np.uint8)
+    halves[:, 128:] = 200
+    write_sheets([halves, halves], ["s.webp"], tmp_path)
+    sheet = np.asarray(PILImage.open(tmp_path / "s.webp").convert("RGB"))
+    assert sheet.shape == (128, 256, 3)
+    assert sheet[64, [32, 96, 160, 224], 0].astype(int) == pytest.approx([0, 200, 0, 200], abs=4)
+
+
 def test_a_layer_of_many_channels_gets_several_sheets(tmp_path: Path) -> None:
     tiles = [np.full((4, 4, 3), channel % 250, dtype=np.uint8) for channel in range(300)]
     names = sheets("wide", 1, 300)

@@ -31,6 +31,10 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (sheets / f"blocks.1-{sign}.webp").write_bytes(sign.encode())
     monkeypatch.setattr(microscope, "DATA", folder)
     monkeypatch.setattr(microscope, "SHEETS", sheets)
+    for sign in ("plus", "minus"):
+        (tmp_path / "large" / f"blocks.1-{sign}").mkdir(parents=True)
+        (tmp_path / "large" / f"blocks.1-{sign}" / "5.webp").write_bytes(b"five")
+    monkeypatch.setattr(microscope, "LARGE", tmp_path / "large")
     microscope.channels.cache_clear()
     yield folder
     microscope.channels.cache_clear()
@@ -55,6 +59,7 @@ def test_the_site_gets_data_page_and_sheets(data: Path, tmp_path: Path) -> None:
     site = tmp_path / "site" / "microscope"
     assert (site / "index.html").read_bytes() == (ROOT / "interp/templates/microscope.html").read_bytes()
     assert (site / "optimized" / "blocks.1-minus-0.webp").read_bytes() == b"minus"
+    assert (site / "optimized" / "blocks.1-minus" / "5.webp").read_bytes() == b"five"
     links = "".join(
         f'<a href="microscope/index.html#{unit}">x</a>'
         for unit in ("blocks.1", "blocks.1/5", "blocks.1/6", "blocks.2")

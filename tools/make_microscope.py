@@ -2,8 +2,9 @@
 
     python tools/make_microscope.py
 
-What has to be computed goes to book/_data/microscope. The optimized pictures are the sheets in book/_data/layers
-(tools/make_data.py); the page itself belongs to the package. book/_ext/microscope.py puts them together on the site.
+What has to be computed goes to book/_data/microscope. The optimized pictures are those of book/_data/layers
+(tools/make_data.py) and book/_data/large (tools/make_large.py); the page itself belongs to the package.
+book/_ext/microscope.py puts them together on the site.
 What is finished is kept in .cache, so that an interrupted run goes on where it was.
 """
 
@@ -13,8 +14,10 @@ import shutil
 from collections.abc import Sequence
 
 import make_data
+import make_large
 import numpy as np
 import torch
+from PIL import Image as PILImage
 
 from interp import microscope, zoo
 from interp.digest import digest
@@ -47,9 +50,9 @@ def job(count: int = SCENES, layers: Sequence[str] = LAYERS) -> Job:
 
 
 def optimized(layer: str, sign: int) -> list[np.ndarray]:
-    """Return the pictures of a layer's channels, cut out of its sheet."""
-    name = make_data.sheet_name(layer, sign)
-    return [np.asarray(make_data.tile(name, channel)) for channel in range(make_data.LAYERS[layer])]
+    """Return the large pictures of a layer's channels."""
+    files = (make_large.file(layer, sign, channel) for channel in range(make_data.LAYERS[layer]))
+    return [np.asarray(PILImage.open(file).convert("RGB")) for file in files]
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The book's microscope: put together on the site at microscope/index.html, and linked by the role {microscope}.
 
-What was computed lies in book/_data/microscope, the optimized pictures in book/_data/layers, the page in the package.
+What was computed lies in book/_data/microscope, the optimized pictures in book/_data/layers (on
+sheets) and book/_data/large (alone), the page in the package.
 The role writes {microscope}`words <LAYER/CHANNEL>`, or {microscope}`words <.>` for the first page; what is not
 there is a warning. Without the data the words remain.
 """
@@ -21,6 +22,7 @@ from sphinx.util.docutils import ReferenceRole
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "book" / "_data" / "microscope"
 SHEETS = ROOT / "book" / "_data" / "layers"
+LARGE = ROOT / "book" / "_data" / "large"
 TEMPLATES = ROOT / "interp" / "templates"
 PAGE = "microscope/index.html"
 
@@ -85,3 +87,4 @@ def publish(app: Sphinx, error: Exception | None) -> None:
     for layer in channels():
         for sign in ("plus", "minus"):
             shutil.copy(SHEETS / f"{layer}-{sign}.webp", target / "optimized" / f"{layer}-{sign}-0.webp")
+            shutil.copytree(LARGE / f"{layer}-{sign}", target / "optimized" / f"{layer}-{sign}")

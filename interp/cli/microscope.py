@@ -24,6 +24,9 @@ def add(commands: Commands) -> None:
         "--steps", type=int, default=96, help="of the optimized pictures, 0 for none (%(default)s)"
     )
     command.add_argument(
+        "--picture", type=int, default=128, help="side of an optimized picture in pixels (%(default)s)"
+    )
+    command.add_argument(
         "--side", type=int, default=224, help="of an image on the site in pixels (%(default)s)"
     )
     command.set_defaults(check=check, command=build_site)
@@ -32,8 +35,9 @@ def add(commands: Commands) -> None:
 def check(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong before anything is loaded."""
     streams.check(options)
-    if options.side < 8 or options.steps < 0:
-        raise BadInputError(f"side >= 8 and steps >= 0 are needed; got {options.side} and {options.steps}.")
+    if min(options.side, options.picture) < 8 or options.steps < 0:
+        got = f"{options.side}, {options.picture} and {options.steps}"
+        raise BadInputError(f"side >= 8, picture >= 8 and steps >= 0 are needed; got {got}.")
 
 
 def build_site(options: argparse.Namespace) -> None:
@@ -55,6 +59,7 @@ def build_site(options: argparse.Namespace) -> None:
         about=f"Every channel of some layers of {options.model}, and what drives it.",
         steps=options.steps,
         side=options.side,
+        picture=options.picture,
         size=options.size,
         engine=streams.engine_of(options),
         sink=streams.sink_of(options),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image as PILImage
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -24,7 +25,7 @@ SHEET, ACROSS = (
     256,
     16,
 )  # optimized pictures on a sheet and in its row, as templates/microscope-parts.js has them
-SIDE = 128  # of an optimized picture in pixels, where the network takes it
+SIDE = 128  # of an optimized picture on a sheet, in pixels
 QUALITY = 80  # of WebP: what is lost is not seen at this size
 PART = 250  # images between two records of what is finished
 DOWNWARD = ("minimum", "slightly negative")  # the columns whose patch is where the unit is weakest
@@ -191,21 +192,42 @@ def sheets(layer: str, sign: int, count: int) -> list[str]:
     return [f"{layer}-{end}-{number}.webp" for number in range(math.ceil(count / SHEET))]
 
 
+def write_alone(pictures: Sequence[np.ndarray], layer: str, sign: int, folder: Path) -> None:
+    """Write square pictures (S, S, 3) as one file each, so that the page of a channel need not fetch a sheet."""
+    target = folder / f"{layer}-{'plus' if sign > 0 else 'minus'}"
+    target.mkdir(parents=True, exist_ok=True)
+    for channel, picture in enumerate(pictures):
+        with runs.replacing(target / f"{channel}.webp") as temporary:
+            PILImage.fromarray(picture).save(temporary, format="WEBP", quality=QUALITY, method=6)
+
+
+def at_most(side: int, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return square pictures (S, S, 3), reduced where they are larger than a side."""
+    return [
+        np.asarray(PILImage.fromarray(each).resize((side, side), PILImage.Resampling.LANCZOS))
+        if len(each) > side
+        else each
+        for each in pictures
+    ]
+
+
 def write_sheets(pictures: Sequence[np.ndarray], names: Sequence[str], folder: Path) -> None:
-    """Write square pictures (S, S, 3) on sheets of 16 by 16, one after the other."""
+    """Write square pictures (S, S, 3) on sheets of 16 by 16, one after the other, at most 128 pixels wide each."""
     folder.mkdir(parents=True, exist_ok=True)
+    pictures = at_most(SIDE, pictures)
     for number, name in enumerate(names):
         part = pictures[number * SHEET : (number + 1) * SHEET]
         image.write_sheet(part, folder / name, columns=ACROSS, quality=QUALITY)
 
 
-def picture_side(model: nn.Module, layers: Sequence[str], size: int) -> int:
-    """Return the side of the optimized pictures: 128 pixels, or that of the images where the network takes no other.
+def picture_side(model: nn.Module, layers: Sequence[str], size: int, wanted: int = SIDE) -> int:
+    """Return the side of the optimized pictures: the wanted one, or that of the images if the network takes no other.
 
     Args:
         model: the network.
         layers: whose channels are rendered.
         size: side of images that the network takes.
+        wanted: side in pixels, where the images are not smaller.
     """
-    side = min(SIDE, size)
+    side = min(wanted, size)
     return side if takes(model, layers, side) else size

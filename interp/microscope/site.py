@@ -38,6 +38,7 @@ class Changes(TypedDict, total=False):
     side: int
     size: int
     steps: int
+    picture: int
     optimized: Optimized | None
 
 
@@ -52,13 +53,14 @@ class Page:
         back: words and address of a link to where the site belongs.
         side: of an image on the site in pixels.
         size: side of the images of the source in pixels, at which receptive fields and weights are measured; pictures
-            are optimized at it if it is below 128, or if the network takes no other. 0 stands for the size that the
-            source has, or 224 where it has none.
+            are optimized at it if it is below `picture`, or if the network takes no other. 0 stands for the size that
+            the source has, or 224 where it has none.
         steps: of the optimized pictures; 0 leaves them out.
+        picture: side of an optimized picture in pixels; on the sheets it is at most 128. 256 takes four times as long.
         optimized: gives the pictures (S, S, 3), as bytes, of all channels for (layer, sign), where they exist already.
 
     Raises:
-        BadInputError: side is below 8, or steps below 0.
+        BadInputError: side or picture is below 8, or steps below 0.
     """
 
     title: str = "A network"
@@ -68,11 +70,13 @@ class Page:
     side: int = 224
     size: int = 0
     steps: int = 96
+    picture: int = pictures.SIDE
     optimized: Optimized | None = None
 
     def __post_init__(self) -> None:
-        if self.side < 8 or self.steps < 0:
-            raise BadInputError(f"side >= 8 and steps >= 0 are needed; got {self.side} and {self.steps}.")
+        if min(self.side, self.picture) < 8 or self.steps < 0:
+            got = f"{self.side}, {self.picture} and {self.steps}"
+            raise BadInputError(f"side >= 8, picture >= 8 and steps >= 0 are needed; got {got}.")
 
 
 def build(
@@ -114,7 +118,7 @@ def build(
     pictures.check_finite(model, job.layers, (page.size, page.size))
     warn_of_missing_normalization(model, page.size)
     work = site.absolute().with_name(f"{site.absolute().name}-work")
-    runs.claim(site, {**job.settings, "side": page.side, "steps": page.steps})
+    runs.claim(site, {**job.settings, "side": page.side, "steps": page.steps, "picture": page.picture})
     spectrum = run(job, work / "spectrum", engine=engine, sink=sink, progress=progress)
     images = work / f"images-{page.side}"
     shown = pictures.show(
@@ -141,13 +145,14 @@ def write_page(site: Path) -> None:
 def _optimize(render: Optimized, spectrum: Spectrum, site: Path) -> None:
     for (layer, units), sign in itertools.product(spectrum.layers.items(), (1, -1)):
         found = render(layer, sign)
+        pictures.write_alone(found, records.slug(layer), sign, site / "optimized")
         names = pictures.sheets(records.slug(layer), sign, len(units))
         pictures.write_sheets(found, names, site / "optimized")
 
 
 def _renderer(model: nn.Module, spectrum: Spectrum, work: Path, page: Page, progress: bool) -> Optimized:
     """Return a function that renders all channels of a layer, and keeps what is finished."""
-    side = pictures.picture_side(model, tuple(spectrum.layers), page.size)
+    side = pictures.picture_side(model, tuple(spectrum.layers), page.size, page.picture)
     recipe = fv.Recipe(steps=page.steps, size=side)
 
     def render(layer: str, sign: int) -> Sequence[np.ndarray]:

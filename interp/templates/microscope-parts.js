@@ -61,11 +61,18 @@ function optimized(layer, channel, sign, tag, attributes) {
   return tile;
 }
 
+/* The same alone and larger, from a file of its own: a page of one channel does not fetch whole sheets. */
+function alone(layer, channel, sign, tag, attributes) {
+  const tile = make(tag, { class: "tile", ...attributes });
+  tile.append(make("img", { src: `optimized/${layer.slug}-${sign}/${channel}.webp`, alt: "", loading: "lazy", decoding: "async" }));
+  return tile;
+}
+
 /* A channel as a link: what was optimized for it, or else the patch of its strongest image. */
-function channelTile(layer, channel, unit, face = "plus") {
+function channelTile(layer, channel, unit, face = "plus", picture = optimized) {
   const name = `${layer.name}, channel ${channel}${called(layer, channel)}`, end = unit && unit.b[face === "minus" ? 0 : 3];
   const link = { href: address(layer.name, channel), title: name, "aria-label": name };
-  const tile = layer.optimized && face !== "image" ? optimized(layer, channel, face, "a", link)
+  const tile = layer.optimized && face !== "image" ? picture(layer, channel, face, "a", link)
     : end && end.i.length ? photograph(end.i[0], end.w[0], { tag: "a", ...link }) : make("a", { class: "tile", ...link });
   const dead = unit && unit.dead;
   if (dead) tile.classList.add("dead");
@@ -84,9 +91,24 @@ function columns(layer, unit, channel) {
 }
 
 function end(layer, channel, sign) {
-  const side = sign === "plus" ? "Positive" : "Negative";
+  const side = sign === "plus" ? "Positive" : "Negative", name = `${side} optimized picture of ${layer.name}, channel ${channel}`;
   return make("section", {}, make("h3", {}, `${side} optimized`), make("p", { class: "span" }, sign === "plus" ? "made to drive it up" : "made to drive it down"),
-    optimized(layer, channel, sign, "div", { role: "img", "aria-label": `${side} optimized picture of ${layer.name}, channel ${channel}` }));
+    alone(layer, channel, sign, "button", { type: "button", title: name, "aria-label": name, click: () => magnify(layer, channel, sign, name) }));
+}
+
+/* An optimized picture, large. */
+function magnify(layer, channel, sign, name) {
+  opened(name, make("h2", {}, name), alone(layer, channel, sign, "div", { role: "img", "aria-label": name }),
+    make("p", { class: "soft" }, `Noise, changed in small steps so that the channel is driven ${sign === "plus" ? "up" : "down"} at all positions.`)).classList.add("large");
+}
+
+/* A box above the page. */
+function opened(name, ...children) {
+  const box = make("dialog", { "aria-label": name, close: () => box.remove(), click: event => { if (event.target === box || event.target.closest("a")) box.close(); } },
+    make("button", { type: "button", class: "theme close", click: () => box.close() }, "Close"), ...children);
+  document.body.append(box);
+  box.showModal();
+  return box;
 }
 
 function bandColumn(layer, unit, channel, band, kind) {
@@ -109,15 +131,11 @@ function enlarge(layer, unit, channel, band, index) {
   loaded.get(layer.name).units.forEach((other, number) => {
     if (number !== channel && [0, 3].some(side => other.b[side].i.includes(place)) && others.length < 12) others.push([number, other]);
   });
-  const box = make("dialog", { "aria-label": words(place), close: () => box.remove(), click: event => { if (event.target === box || event.target.closest("a")) box.close(); } },
-    make("button", { type: "button", class: "theme close", click: () => box.close() }, "Close"),
-    make("h2", {}, labelOf(place), make("span", { class: "soft" }, `image ${about.ids[place]}`)), photograph(place, band.w[index], { framed: true }),
+  opened(words(place), make("h2", {}, labelOf(place), make("span", { class: "soft" }, `image ${about.ids[place]}`)), photograph(place, band.w[index], { framed: true }),
     make("p", {}, `${band.n} of ${layer.name}, channel ${channel}, number ${index + 1}. The score is ${show(band.s[index])}.` +
       (band.w[index] && band.w[index][2] < SMALLER ? " The frame is the patch in which the channel was most extreme." : "")),
     others.length > 0 && make("p", { class: "soft" }, `Among the extremes of these channels of the layer, too:`),
-    others.length > 0 && make("div", { class: "sheet" }, ...others.map(([number, other]) => channelTile(layer, number, other))));
-  document.body.append(box);
-  box.showModal();
+    others.length > 0 && make("div", { class: "sheet" }, ...others.map(([number, other]) => channelTile(layer, number, other, "plus", alone))));
 }
 
 /* ---- histogram ---- */
@@ -154,7 +172,7 @@ function neighbors(unit, turn) {
 
 function neighbor([index, channel, value], turn) {
   const layer = about.layers[index], item = make("li");
-  const draw = data => item.replaceChildren(channelTile(layer, channel, data && data.units[channel]),
+  const draw = data => item.replaceChildren(channelTile(layer, channel, data && data.units[channel], "plus", alone),
     make("b", { class: value < 0 ? "kind-minimum" : "kind-maximum" }, signed(value)), ` ${layer.name} / ${channel}${called(layer, channel)}`);
   if (layer.optimized) draw(loaded.get(layer.name)); else load(layer.name).then(data => turn() && draw(data), failed);
   return item;

@@ -101,7 +101,7 @@ function unitPage(layer, data, channel, turn) {
       ["Median and range", unit.m === null ? "none" : `${show(unit.m)}; ${show(unit.r[0])} to ${show(unit.r[1])}`]]),
     ...unit.f.map(text => make("p", { class: "note" }, `${text[0].toUpperCase()}${text.slice(1)}.`)),
     patched && make("div", { class: "controls" }, choice("What the columns show", [[false, "Whole images"], [true, "Patches"]], view.patches, value => { view.patches = value; }),
-      make("span", {}, view.patches ? "What the channel saw where it was most extreme" : "The frame is what the channel saw where it was most extreme")),
+      make("span", {}, view.patches ? "What the channel saw where it was most extreme" : "Point at an image for a frame around what the channel saw where it was most extreme")),
     columns(layer, unit, channel), make("h2", {}, "All scores"), histogram(unit), neighbors(unit, turn));
 }
 
