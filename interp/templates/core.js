@@ -18,6 +18,10 @@
     const input = el("input", { type: "range", min: 0, max: top, step: 1, value, "aria-label": label });
     input.addEventListener("input", () => { change(+input.value); input.setAttribute("aria-valuetext", say(+input.value)); });
     input.setAttribute("aria-valuetext", say(value));
+    // A thumb that only scrolls past changes nothing: the browser takes the touch away, and the value goes back.
+    let before = value;
+    input.addEventListener("pointerdown", () => { before = input.value; });
+    input.addEventListener("pointercancel", () => { input.value = before; change(+before); });
     return input;
   };
   // One picture out of a sheet of equal ones.
@@ -52,7 +56,7 @@
       if (step) { event.preventDefault(); set(at[0] + step[0], at[1] + step[1]); }
     });
   };
-  const fixed = (value) => value.toFixed(2).replace(/^-(?=0\.00$)/, "");
+  const fixed = (value) => value.toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "\u2212");
   const result = () => el("output", { className: "result", "aria-live": "polite" });
   const begin = (root) => {
     const start = kinds[root.dataset.kind];

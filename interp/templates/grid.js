@@ -25,5 +25,5 @@ interpLive.define("grid", (stage, data) => {
   };
   choose(photo, rows, columns, at, show);
   show();
-  stage.replaceChildren(el("div", { className: "pair" }, photo, list), text);
+  stage.replaceChildren(el("div", { className: "pair stack" }, photo, list), text);
 });

@@ -29,7 +29,12 @@ interpLive.define("scrub", (stage, data) => {
     slider.addEventListener("pointerdown", stop);
     slider.addEventListener("keydown", stop);
     bar.prepend(play);
+    // It plays once by itself, when most of it is seen.
+    new IntersectionObserver(([entry], seen) => {
+      if (entry.isIntersecting) { seen.disconnect(); if (!timer && +slider.value === last) play.click(); }
+    }, { threshold: .7 }).observe(stage);
   }
-  stage.replaceChildren(el("div", { className: "pair" }, picture, el("div", {}, curve, text)), bar);
+  const ends = el("span", { className: "ends", "aria-hidden": "true" }, ...[0, last].map((n) => el("span", { textContent: `step ${steps[n]}: ${values[n].toPrecision(3)}` })));
+  stage.replaceChildren(el("div", { className: "pair" }, picture, el("div", {}, curve, ends, text)), bar);
   show(last);
 });

@@ -16,7 +16,8 @@ interpLive.define("spectrum", (stage, data) => {
     counts.forEach((count, n) => { sum += count * Math.max(0, Math.min(1, (v - edges[n]) / (edges[n + 1] - edges[n] || 1))); });
     return (100 * sum) / total;
   };
-  const say = (n) => `${label} ${fixed(value(n))}, above ${below(value(n)).toFixed(n === steps ? 0 : 1)} % of the images`;
+  const rank = (n) => n === steps ? `higher than all ${total} images` : n === 0 ? `lower than all ${total} images` : `above ${below(value(n)).toFixed(1)} % of the images`;
+  const say = (n) => `${label} ${fixed(value(n))}: ${rank(n)}`;
   const show = (n) => {
     const v = value(n);
     needle.setAttribute("x1", x(v)); needle.setAttribute("x2", x(v));
@@ -31,5 +32,11 @@ interpLive.define("spectrum", (stage, data) => {
   };
   const slider = range(`${label}, from the lowest to the highest`, steps, steps, say, show);
   show(steps);
-  stage.replaceChildren(row, chart, el("div", { className: "controls" }, slider), text);
+  const scale = el("span", { className: "scale", "aria-hidden": "true" });
+  for (const v of [low, ...(low < -.08 * span && low + span > .08 * span ? [0] : []), low + span]) {
+    const name = el("span", { textContent: fixed(v) });
+    name.style.left = `${x(v) / 6}%`;
+    scale.append(name);
+  }
+  stage.replaceChildren(row, chart, scale, el("div", { className: "controls" }, slider), text);
 });

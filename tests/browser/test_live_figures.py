@@ -41,7 +41,7 @@ def _noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def _number(text: str) -> float:
-    return float(re.findall(r"-?\d+\.?\d*", text)[-1])
+    return float(re.findall(r"-?\d+\.?\d*", text.replace("\u2212", "-"))[-1])
 
 
 def test_convolution_says_what_torch_computes(show: ShowFigure) -> None:
@@ -100,10 +100,35 @@ def test_the_border_between_two_pictures_moves(show: ShowFigure) -> None:
         assert "60%" in page.get_by_alt_text("Other noise").get_attribute("style")
 
 
+def test_a_thumb_that_scrolls_past_a_slider_changes_nothing(show: ShowFigure) -> None:
+    labels, alts = ("before", "after"), ("One noise", "Other noise")
+    figure = interactive.compare(_noise(1, 3, 32, 32), _noise(1, 3, 32, 32, seed=1), labels=labels, alt=alts)
+    with show(figure, width=390) as page:
+        slider = page.locator("input[type=range]")
+        slider.dispatch_event("pointerdown")
+        slider.fill("80")
+        assert "80%" in page.get_by_alt_text("Other noise").get_attribute("style")
+        slider.dispatch_event("pointercancel")
+        assert "50%" in page.get_by_alt_text("Other noise").get_attribute("style")
+
+
+def test_a_kernel_of_ones_own_is_called_so(show: ShowFigure) -> None:
+    with show(interactive.convolution(_noise(1, 3, 24, 24), alt="Noise", size=24)) as page:
+        choice = page.get_by_label("Kernel", exact=True)
+        page.get_by_label("Kernel, row 2, column 2").fill("-3")
+        assert choice.input_value() == "Your own"
+        choice.select_option("Identity")
+        assert page.locator(".total").inner_text() == page.locator("output").inner_text().split()[-1]
+
+
 def test_a_growing_picture_says_step_and_value(show: ShowFigure) -> None:
     figure = interactive.scrub(_noise(4, 3, 32, 32), [0.5, 1, 2, 4.25], [0, 8, 64, 512], alt="A channel")
     with show(figure) as page:
         said, slider = page.locator("output"), page.locator("input[type=range]")
+        at = "step => document.querySelector('output').textContent.startsWith(`Step ${step}:`)"
+        for step in (0, 512):  # it plays once by itself
+            page.wait_for_function(at, arg=step)
+        page.get_by_role("button", name="Play").wait_for()
         assert said.inner_text() == "Step 512: activation 4.25"
         slider.focus()
         page.keyboard.press("Home")
@@ -156,10 +181,12 @@ def test_the_spectrum_counts_what_lies_below(show: ShowFigure) -> None:
         slider, said = page.locator("input[type=range]"), page.locator("output")
         slider.focus()
         page.keyboard.press("Home")
-        assert said.inner_text() == "channel 3 -2.00, above 0.0 % of the images"
+        assert said.inner_text() == "channel 3 \u22122.00: lower than all 801 images"
+        page.keyboard.press("End")
+        assert said.inner_text() == "channel 3 6.00: higher than all 801 images"
         slider.fill("50")
         share = 100 * float((values < 0).float().mean())
-        assert said.inner_text().startswith("channel 3 0.00, above ")
+        assert said.inner_text().startswith("channel 3 0.00: above ")
         assert float(said.inner_text().split()[4]) == pytest.approx(share, abs=0.5)
         assert page.locator(".tile.near").get_attribute("aria-label") == "image 2, channel 3 0.00"
 
