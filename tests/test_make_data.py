@@ -21,6 +21,7 @@ DATA = ROOT / "book" / "_data"
 sys.path.insert(0, str(ROOT / "tools"))
 
 import make_data  # noqa: E402
+import make_large  # noqa: E402
 import make_microscope  # noqa: E402
 
 SHEETS = [make_data.sheet_name(layer, sign) for layer in make_data.LAYERS for sign in (1, -1)]
@@ -81,6 +82,32 @@ def test_the_wall_is_complete() -> None:
             assert picture.size == (make_data.TILE, make_data.TILE)
         assert (ROOT / "book" / f"{entry['page']}.md").is_file()
     assert {entry["sign"] for entry in entries} == {1, -1}
+
+
+@pytest.mark.parametrize("layer", make_data.LAYERS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_large_picture_shows_what_its_tile_shows(layer: str, sign: int) -> None:
+    """It drives its channel as far, and is the same picture when both are small."""
+    channels = list(range(0, make_data.LAYERS[layer], 13))
+    name, model = make_data.sheet_name(layer, sign), zoo.load_model()
+    tiles = torch.cat([image.from_pil(make_data.tile(name, c)) for c in channels])
+    large = torch.cat([image.load(make_large.file(layer, sign, c)) for c in channels])
+    assert large.shape[2:] == (make_large.SIDE, make_large.SIDE)
+    row = torch.arange(len(channels))
+    before, after = (
+        hooks.activations(model, each, layer).mean(dim=(2, 3))[row, channels] for each in (tiles, large)
+    )
+    assert (after / before).min() > 0.7
+    small = [image.resize(each, (32, 32)).flatten(1) for each in (tiles, large)]
+    alike = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(*small, strict=True)])
+    assert alike.min() > 0.5
+
+
+def test_every_optimized_picture_exists_large() -> None:
+    for layer, count in make_data.LAYERS.items():
+        for sign in (1, -1):
+            names = {file.name for file in make_large.file(layer, sign, 0).parent.iterdir()}
+            assert names == {f"{channel}.webp" for channel in range(count)}
 
 
 def microscope(name: str) -> Any:
