@@ -9,12 +9,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
+
+from interp.atlas import sample
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
 
 import atlas  # noqa: E402
 import check_site  # noqa: E402
+import make_atlas  # noqa: E402
 
 
 @pytest.fixture
@@ -53,3 +57,23 @@ def test_the_site_gets_data_page_and_sheets(data: Path, tmp_path: Path) -> None:
     page.write_text("x")
     for cell, there in (("1", True), ("3", True), ("4", False), ("0", False)):
         assert check_site.leads_somewhere(f"atlas/index.html#{cell}", page, tmp_path / "site") is there
+
+
+def test_a_slice_of_the_points_made_again_is_the_same(model: nn.Module) -> None:
+    """Six scenes, and a crop of a photograph: the same places, and what is there."""
+    known = json.loads((make_atlas.DATA / "points.json").read_text(encoding="utf-8"))
+    ids = [0, 1, 2, 217, 438, 439, make_atlas.SCENES + 5]
+    some = sample(model, make_atlas.LAYER, make_atlas.source().find(ids), positions=make_atlas.PLAN.positions)
+    rows = [row for row, id_ in enumerate(known["ids"]) if id_ in ids]
+    assert some.ids.tolist() == [known["ids"][row] for row in rows]
+    assert some.positions.tolist() == [known["positions"][row] for row in rows]
+    assert list(some.labels) == [known["labels"][row] for row in rows]
+    scenes = some.ids < make_atlas.SCENES
+    found = make_atlas.truth(some.ids[scenes], some.positions[scenes])
+    assert found == [known["truth"][row] for row in rows[: len(found)]]
+
+
+def test_the_atlas_is_complete_and_small() -> None:
+    sizes = {file.name: file.stat().st_size for file in make_atlas.DATA.iterdir()}
+    assert {"data.js", "points.json", "directions.npz", "cells-0.webp", "channels-0.webp"} <= set(sizes)
+    assert sum(sizes.values()) < 2_500_000

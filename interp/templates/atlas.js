@@ -110,6 +110,28 @@ document.querySelector(".zoom").addEventListener("click", event => {
 });
 addEventListener("resize", () => { if (about && fitted) fit(); });
 
+/* The arrow keys lead to the nearest cell on their side. Where the browser scrolls to what has the focus, the plane moves instead. */
+const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+plane.addEventListener("keydown", event => {
+  const way = WAYS[event.key], here = buttons.indexOf(event.target);
+  if (!way || here < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  const far = about.cells.map(cell => {
+    const [down, across] = cell.at.map((value, axis) => value - about.cells[here].at[axis]);
+    const along = down * way[0] + across * way[1], aside = Math.abs(down * way[1]) + Math.abs(across * way[0]);
+    return along > 0 ? along + 2 * aside : Infinity;
+  });
+  const next = far.indexOf(Math.min(...far));
+  if (far[next] < Infinity) { choose(next); buttons[next].focus(); }
+});
+map.addEventListener("scroll", () => {
+  if (!map.scrollLeft && !map.scrollTop) return;
+  Object.assign(place, { x: place.x - map.scrollLeft, y: place.y - map.scrollTop });
+  fitted = false;
+  map.scrollTo(0, 0);
+  move();
+});
+
 /* ---- one cell ---- */
 
 function choose(index) {
