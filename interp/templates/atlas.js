@@ -42,7 +42,7 @@ function drawPlane() {
   const most = Math.max(...about.cells.map(cell => cell.n));
   buttons = about.cells.map((cell, index) => {
     const side = UNIT * (LEAST + (1 - LEAST) * Math.sqrt(cell.n / most)), [row, column] = cell.at;
-    const button = make("button", { type: "button", "aria-pressed": "false", click: () => { if (!dragged) choose(index); },
+    const button = make("button", { type: "button", "aria-pressed": "false", title: speaksFor(cell), click: () => { if (!dragged) choose(index); },
       "aria-label": `Cell ${index + 1} of ${about.cells.length}, ${many(cell.n, "point")}${speaksFor(cell) ? `, speaks for ${speaksFor(cell)}` : ""}`,
       style: `left:${UNIT * column + (UNIT - side) / 2}px;top:${UNIT * row + (UNIT - side) / 2}px;width:${side}px;height:${side}px` });
     if (speaksFor(cell)) button.append(make("span", {}, speaksFor(cell)));
@@ -124,6 +124,16 @@ plane.addEventListener("keydown", event => {
   const next = far.indexOf(Math.min(...far));
   if (far[next] < Infinity) { choose(next); buttons[next].focus(); }
 });
+plane.addEventListener("focusin", ({ target }) => requestAnimationFrame(() => {
+  if (!target.matches(":focus-visible")) return; // what was pointed at is in sight
+  const box = target.getBoundingClientRect(), frame = map.getBoundingClientRect(), rim = 6;
+  const missing = (start, end, from, to) => start < from + rim ? from + rim - start : Math.min(to - rim - end, 0);
+  const [x, y] = [missing(box.left, box.right, frame.left, frame.right), missing(box.top, box.bottom, frame.top, frame.bottom)];
+  if (!x && !y) return;
+  Object.assign(place, { x: place.x + x, y: place.y + y });
+  fitted = false;
+  move();
+}));
 map.addEventListener("scroll", () => {
   if (!map.scrollLeft && !map.scrollTop) return;
   Object.assign(place, { x: place.x - map.scrollLeft, y: place.y - map.scrollTop });
