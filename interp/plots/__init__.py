@@ -23,6 +23,7 @@ from interp.plots.polar import polar
 from interp.plots.spectra import spectrum_page
 from interp.plots.stacked import stacked
 from interp.plots.tables import Table, table
+from interp.plots.tradeoffs import tradeoff
 
 __all__ = [
     "PAGE_WIDTH",
@@ -49,4 +50,5 @@ __all__ = [
     "spectrum_page",
     "stacked",
     "table",
+    "tradeoff",
 ]
