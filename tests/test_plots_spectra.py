@@ -97,6 +97,23 @@ def test_numbers_have_three_digits_and_a_true_minus_sign() -> None:
     assert [number(value) for value in values] == ["−2.74", "0.00519", "6.50", "100", "1234", "0", "−6.7e−05"]
 
 
+def test_the_rim_of_a_polar_curve_has_its_colors_where_they_belong() -> None:
+    rim = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])  # right, up, left, down
+    pixels = plots.polar(torch.ones(1, 8), [""], columns=1, rim=rim, width=200).pixels()[..., :3].astype(int)
+    half = pixels.shape[1] // 2
+    middle = pixels.shape[0] - round(8 * half / 100) - half  # 8 is what stays free below
+    lines = pixels[middle, half:], pixels[middle - half : middle, half], pixels[middle, :half]
+    for color, line in enumerate(lines):
+        others = [each for each in range(3) if each != color]
+        assert (line[:, color] - line[:, others].max(axis=1)).max() > 150
+
+
+def test_degrees_have_ticks_at_parts_of_a_turn() -> None:
+    figure = plots.curves({"a": list(range(361))}, xlabel="degrees")
+    assert 90 in figure.axes[0].get_xticks()
+    assert 50 not in figure.axes[0].get_xticks()
+
+
 def test_a_polar_curve_reaches_out_at_its_angle() -> None:
     curve = torch.zeros(1, 4)
     curve[0, 1] = 1  # a quarter turn: upwards

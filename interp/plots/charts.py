@@ -8,7 +8,7 @@ from typing import TypeVar, Unpack
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import Locator, MaxNLocator, MultipleLocator
 from torch import Tensor
 
 from interp.errors import BadInputError
@@ -57,9 +57,16 @@ def curves(
     if ylim is not None:
         axes.set_ylim(ylim)
     if (positions == positions.round()).all():
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(_whole_numbers(positions, labels.get("xlabel", "")))
     _name_lines(axes, lines, positions, height)
     return figure
+
+
+def _whole_numbers(positions: np.ndarray, label: str) -> Locator:
+    """Return where ticks stand: at whole numbers, and for degrees at parts of a turn, which 50 and 100 are not."""
+    if "degree" not in label.lower() or np.ptp(positions) < 90:
+        return MaxNLocator(integer=True)
+    return MultipleLocator(90 if np.ptp(positions) > 180 else 45)
 
 
 def _name_lines(axes: Axes, lines: Mapping[str, np.ndarray], positions: np.ndarray, height: float) -> None:

@@ -6,14 +6,21 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from interp.errors import BadInputError
-from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure
+from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, font
 
 
 def polar(
-    curves: Tensor, titles: Sequence[str], *, turns: int = 1, width: float = TEXT_WIDTH, columns: int = 4
+    curves: Tensor,
+    titles: Sequence[str],
+    *,
+    turns: int = 1,
+    rim: Tensor | None = None,
+    width: float = TEXT_WIDTH,
+    columns: int = 4,
 ) -> Figure:
     """Draw curves over angles as closed lines around a middle: the farther out, the larger the value.
 
@@ -21,6 +28,8 @@ def polar(
         curves: (N, A), not negative: values at A angles evenly over 1 / turns of a circle; each has its own scale.
         titles: one for each curve.
         turns: how often the angles repeat in a circle; 2 for orientations, which are the same after half a turn.
+        rim: (R, 3), colors in [0, 1] that are painted around each circle, evenly from the right and counterclockwise;
+            without them the first circle says where 0 and 90 degrees are.
         width: size in CSS pixels.
         columns: how many curves in a row.
     """
@@ -36,11 +45,28 @@ def polar(
         row, column = divmod(place, columns)
         left, top = column * (side + GAP), row * (side + LINE + 8)
         figure.write(left + side / 2, top + LINE - 4, title, ha="center")
-        _draw(figure, np.tile(curve, turns), left, top + LINE, side)
+        axes = _draw(figure, np.tile(curve, turns), left, top + LINE, side)
+        if rim is not None:
+            _paint(axes, rim)
+        elif place == 0:
+            _name_angles(axes)
     return figure
 
 
-def _draw(figure: Figure, curve: np.ndarray, left: float, top: float, side: float) -> None:
+def _paint(axes: Axes, colors: Tensor) -> None:
+    """Paint a ring of short arcs, one of each color, around the circle."""
+    step = 2 * np.pi / len(colors)
+    for number, color in enumerate(colors.clamp(0, 1).tolist()):
+        arc = np.linspace((number - 0.5) * step, (number + 0.5) * step, 9)
+        axes.plot(1.05 * np.cos(arc), 1.05 * np.sin(arc), color=color, linewidth=3, solid_capstyle="butt")
+
+
+def _name_angles(axes: Axes) -> None:
+    axes.text(0.98, 0.04, "0°", color=INK, fontproperties=font(11), ha="right", va="bottom")
+    axes.text(0.05, 0.97, "90°", color=INK, fontproperties=font(11), ha="left", va="top")
+
+
+def _draw(figure: Figure, curve: np.ndarray, left: float, top: float, side: float) -> Axes:
     axes = figure.place(left, top, side, side)
     axes.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08))
     circle = np.linspace(0, 2 * np.pi, 181)
@@ -52,3 +78,4 @@ def _draw(figure: Figure, curve: np.ndarray, left: float, top: float, side: floa
     radii = np.append(curve, curve[0]) / max(float(curve.max()), 1e-12)
     axes.fill(radii * np.cos(angles), radii * np.sin(angles), color=COLORS[0], alpha=0.3)
     axes.plot(radii * np.cos(angles), radii * np.sin(angles), color=COLORS[0], linewidth=1.6)
+    return axes
