@@ -10,9 +10,12 @@ from matplotlib.axes import Axes
 
 from interp.errors import UnknownNameError
 from interp.plots.charts import Numbers, _chart, _filled, numbers
-from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, Labels, text_width
+from interp.plots.figure import COLORS, DOTS, GAP, INK, LINE, TEXT_WIDTH, Figure, Labels, text_width
 
 QUIET = 0.45  # how much of the ink points have that are not talked about
+
+
+Box = tuple[float, float, float, float]  # left, low, right, high in CSS pixels
 
 
 class _Point(NamedTuple):
@@ -84,8 +87,9 @@ def _draw(axes: Axes, point: _Point, *, strong: bool) -> None:
 def _name(axes: Axes, found: Mapping[str, _Point], highlight: Sequence[str], figure: Figure) -> None:
     """Write each name beside its point, the highlighted first, at the first of eight places that is free."""
     axes.autoscale_view()
-    places = {name: axes.transData.transform((point.x, point.y)) / 2 for name, point in found.items()}
+    places = {name: _pixels(axes, point.x, point.y) for name, point in found.items()}
     taken = [_box(x, y, 8, 8) for x, y in places.values()]
+    taken += [arm for name in highlight for arm in _arms(axes, found[name])]
     for name in sorted(found, key=lambda name: name not in highlight):
         x, y = places[name]
         wide = text_width(name)
@@ -101,8 +105,21 @@ def _name(axes: Axes, found: Mapping[str, _Point], highlight: Sequence[str], fig
         figure.write(*middle, name, middle=True, ha="center", color=color, alpha=alpha)
 
 
+def _pixels(axes: Axes, x: float, y: float) -> tuple[float, float]:
+    """Return a place in CSS pixels, counted from the lower left corner."""
+    across, up = axes.transData.transform((x, y)) / DOTS
+    return float(across), float(up)
+
+
+def _arms(axes: Axes, point: _Point) -> tuple[Box, Box]:
+    """Return the room that the two lines of a cross take."""
+    left, low = _pixels(axes, point.x - point.dx, point.y - point.dy)
+    right, high = _pixels(axes, point.x + point.dx, point.y + point.dy)
+    x, y = _pixels(axes, point.x, point.y)
+    return (left, y - 1, right, y + 1), (x - 1, low, x + 1, high)
+
+
 _SPOTS = ((0, 1), (0, -1), (1, 0), (-1, 0), (0.8, 1), (-0.8, 1), (0.8, -1), (-0.8, -1))
-Box = tuple[float, float, float, float]
 
 
 def _box(x: float, y: float, width: float, height: float) -> Box:
