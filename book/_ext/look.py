@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import lab
 import launch
 import live_figures
 import microscope
@@ -74,6 +75,7 @@ def finish(  # Sphinx gives all of them
     context["description"] = _description(page) if doctree is not None else ""
     context["picture"] = _picture(page, context.get("pageurl") or "")
     context["site"] = launch.site(app.config)
+    context["lab"] = lab.address("", pagename)
     context["microscope"] = microscope.address("", pagename) if microscope.has("") else ""
     if doctree is not None and pagename != app.config.root_doc:
         context["minutes"] = runtimes.minutes(doctree)

@@ -1,0 +1,79 @@
+"""The live lab: written to the site at lab/index.html, and linked by the role {lab}.
+
+The network comes from the package, the photographs from those that carry them; nothing of it is kept in the repository.
+The role writes {lab}`words <EXAMPLE>`, which opens the lab at that photograph, or {lab}`words <.>`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import Any
+
+import microscope
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import ReferenceRole
+
+from interp.fingerprint import fingerprint
+
+PAGE = "lab/index.html"
+EXAMPLES = ("cat", "coffee", "rocket", "motorcycle", "china", "flower")
+UNITS = "blocks.4.2"  # the deepest layer of the microscope
+COLUMNS = 16
+KEY = "key.txt"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_role("lab", Link())
+    app.connect("build-finished", publish)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def address(example: str, docname: str) -> str:
+    """Return the address of the lab, or of an example in it, as seen from a page of the book."""
+    page = posixpath.relpath(PAGE, posixpath.dirname(docname))
+    return f"{page}#{example}" if example else page
+
+
+class Link(ReferenceRole):
+    """The role {lab}: a link to the lab, or to a photograph in it."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        example = self.target.removeprefix(".")
+        if example and example not in EXAMPLES:
+            words = f"The lab has no photograph {example}."
+            return [nodes.Text(self.title)], [self.inliner.reporter.warning(words, line=self.lineno)]
+        where = address(example, self.env.docname)
+        return [nodes.reference("", self.title, refuri=where, internal=True)], []
+
+
+def publish(app: Sphinx, error: Exception | None) -> None:
+    """Write the lab into the site, unless the same lies there."""
+    if error is not None or app.builder.format != "html":
+        return
+    folder = Path(app.outdir, PAGE).parent
+    code = Path(__file__).read_text(encoding="utf-8")
+    key = fingerprint(f"from interp import lab, zoo\n{code}") + f" {microscope.has('')}"
+    if (folder / KEY).is_file() and (folder / KEY).read_text() == key:
+        return
+    write(folder)
+    (folder / KEY).write_text(key)
+
+
+def write(folder: Path) -> None:
+    """Write the lab of the embedded network."""
+    from interp import lab, zoo  # torch: only where there is something to write
+
+    origins = {name: zoo.photograph_origin(name) for name in EXAMPLES}
+    credit = "; ".join(f"{origin.shows}: {origin.author}, {origin.license}" for origin in origins.values())
+    examples = [lab.Example(name, origin.shows, zoo.photograph(name)) for name, origin in origins.items()]
+    frame = lab.Frame(credit=f"Photographs: {credit}.", units=_units(lab.Units))
+    lab.write(zoo.load_model(), folder, examples, frame)
+
+
+def _units(kind: Any) -> Any:
+    """Return where the microscope shows the channels of a layer; None where there is none."""
+    count = microscope.channels().get(UNITS, 0)
+    sheet, pages = f"../microscope/optimized/{UNITS}-plus-0.webp", f"../microscope/index.html#{UNITS}/"
+    return kind(UNITS, count, sheet, COLUMNS, pages) if count else None

@@ -1,0 +1,18 @@
+"""The live lab: a network as a plan and a file of weights, which a page runs in the reader's browser."""
+
+from interp.lab.plan import LOGITS, MAPS, Plan, Step, plan
+from interp.lab.site import Example, Frame, Units, engine_script, evidence, write
+
+__all__ = [
+    "LOGITS",
+    "MAPS",
+    "Example",
+    "Frame",
+    "Plan",
+    "Step",
+    "Units",
+    "engine_script",
+    "evidence",
+    "plan",
+    "write",
+]

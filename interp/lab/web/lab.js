@@ -1,0 +1,401 @@
+// The lab's page. Nothing heavy is asked for before the first click; all computing is the engine's (engine.js), in a
+// worker where there are some. `plan` comes from plan.js, the functions of a photograph from photograph.js.
+"use strict";
+(() => {
+  const ACROSS = 7, PLACES = ACROSS ** 2, TENTH = 5, DRAWS = 8, SHOWN = 8;
+  const $ = selector => document.querySelector(selector), side = plan.side;
+  const state = { pixels: null, logits: null, maps: null, target: 0, kind: "map", place: null, off: [], name: "" };
+  let engine = null, busy = false;
+
+  /* ---- small helpers ---- */
+
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (typeof value === "function") element.addEventListener(key, value);
+      else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value);
+    }
+    element.append(...children);
+    return element;
+  }
+  const tell = (words, bad = false) => { $(".status").textContent = words; $(".status").classList.toggle("bad", bad); };
+  const signed = (value, digits = 2) => `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(digits)}`;
+  const number = (value, digits = 2) => `${value < 0 ? "\u2212" : ""}${Math.abs(value).toFixed(digits)}`;
+  const order = values => [...values.keys()].sort((a, b) => values[b] - values[a]);
+  const shares = logits => { const most = Math.max(...logits), all = logits.map(value => Math.exp(value - most)), sum = all.reduce((a, b) => a + b, 0); return all.map(value => value / sum); };
+  const percent = share => share >= 0.995 ? "99+ %" : share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`;
+
+  /* ---- the engine: in a worker made of its own text, or here ---- */
+
+  function startEngine() {
+    const waiting = new Map();
+    let count = 0, send;
+    const receive = ({ data }) => {
+      const { done, fail, progress } = waiting.get(data.id);
+      if (data.progress) { progress(data.progress); return; }
+      waiting.delete(data.id);
+      if (data.error) fail(new Error(data.error)); else done(data.result);
+    };
+    try {
+      const address = URL.createObjectURL(new Blob([`"use strict"; (${labEngine})(self);`], { type: "text/javascript" }));
+      const worker = new Worker(address);
+      worker.onmessage = receive;
+      worker.onerror = event => { for (const { fail } of waiting.values()) fail(new Error(event.message || "The worker stopped.")); waiting.clear(); };
+      send = message => worker.postMessage(message);
+    } catch { // no worker: the page stands still while the network computes
+      const scope = { postMessage: data => receive({ data }) };
+      labEngine(scope);
+      send = message => setTimeout(() => scope.onmessage({ data: message }), 20);
+    }
+    return (job, data = {}, progress = () => {}) => new Promise((done, fail) => { waiting.set(++count, { done, fail, progress }); send({ id: count, job, ...data }); });
+  }
+
+  /* ---- the weights: asked for once, checked, kept ---- */
+
+  const file = `weights-${plan.sha256.slice(0, 16)}.bin.gz`, kept = "lab";
+  const unpack = async bytes => bytes[0] === 0x1f && bytes[1] === 0x8b // a server may have unpacked it already
+    ? new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer()) : bytes;
+
+  async function checked(packed) {
+    let bytes;
+    try { bytes = await unpack(packed); } catch { throw new Error("The weights arrived damaged. Load them again."); }
+    if (bytes.length !== plan.count * 2) throw new Error(`The weights are ${bytes.length} bytes long, not ${plan.count * 2}. Load them again.`);
+    if (crypto.subtle) { // absent on pages that came over plain http from elsewhere; gzip's own check remains
+      const digest = [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map(byte => byte.toString(16).padStart(2, "0")).join("");
+      if (digest !== plan.sha256) throw new Error("The weights are not those of this page. Load them again.");
+    }
+    return bytes;
+  }
+
+  async function weights(signal, progress) {
+    if (location.protocol === "file:") return checked(await fromScript());
+    const cache = await globalThis.caches?.open(kept).catch(() => null), hit = await cache?.match(file);
+    if (hit) { try { return await checked(new Uint8Array(await hit.arrayBuffer())); } catch { await cache.delete(file); } }
+    const answer = await fetch(file, { signal });
+    if (!answer.ok) throw new Error(`The weights could not be loaded (${answer.status}).`);
+    const parts = [], reader = answer.body.getReader();
+    for (let got = 0, part; !(part = await reader.read()).done;) { parts.push(part.value); got += part.value.length; progress(Math.min(1, got / plan.packed)); }
+    const packed = new Uint8Array(await new Blob(parts).arrayBuffer()), bytes = await checked(packed);
+    for (const old of await cache?.keys() ?? []) await cache.delete(old);
+    await cache?.put(file, new Response(packed)).catch(() => { /* no room: it is loaded again next time */ });
+    return bytes;
+  }
+
+  /* A page that is opened from a folder may fetch nothing, but it may load a script. */
+  const fromScript = () => new Promise((done, fail) => document.head.append(make("script", { src: "weights.js", error: () => fail(new Error("weights.js is not beside this page.")),
+    load: () => done(Uint8Array.from(atob(globalThis.labWeights), character => character.charCodeAt(0))) })));
+
+  async function load() {
+    const stop = new AbortController(), bar = $(".progress"), button = $(".load"), cancel = $(".cancel");
+    const show = on => { bar.hidden = cancel.hidden = !on; button.disabled = on; };
+    cancel.onclick = () => stop.abort();
+    show(true);
+    tell("Loading the network.");
+    try {
+      const bytes = await weights(stop.signal, share => { bar.value = share; });
+      if (stop.signal.aborted) throw new DOMException("", "AbortError");
+      engine = startEngine();
+      const { fast } = await engine("load", { plan, kernels: Uint8Array.from(atob(plan.kernels), character => character.charCodeAt(0)), weights: bytes.buffer });
+      $(".start").hidden = true;
+      $(".own").hidden = $(".grow").hidden = false;
+      document.querySelectorAll(".example button").forEach(one => { one.hidden = false; });
+      tell(`The network is here. Choose a picture.${fast ? "" : " This browser has no WebAssembly with SIMD: it takes seconds instead of tenths."}${canvasIsNoisy() ? " This browser puts noise into pictures that a page reads: the network sees the noise too." : ""}`);
+      fromAddress();
+    } catch (error) {
+      engine = null;
+      const ended = error.name === "AbortError";
+      tell(ended ? "Cancelled." : `${error.message}`, !ended);
+      button.textContent = ended ? button.textContent : "Try again";
+      show(false);
+      return;
+    }
+    show(false);
+  }
+
+  /* ---- one job after the other ---- */
+
+  async function work(words, job) {
+    if (busy || !engine) return;
+    busy = true;
+    document.body.setAttribute("aria-busy", "true");
+    if (words) tell(words);
+    try { await job(); } catch (error) { tell(error.message, true); }
+    busy = false;
+    document.body.removeAttribute("aria-busy");
+  }
+
+  const look = (source, name) => work("Looking.", async () => {
+    const pixels = await readPhotograph(source, side), began = performance.now();
+    Object.assign(state, { pixels, name, off: [], place: null }, await engine("look", { pixels }));
+    const took = performance.now() - began;
+    state.target = order(state.logits)[0];
+    $(".work").hidden = false;
+    drawPhotograph($(".picture"), pixels);
+    forget();
+    await drawAll();
+    tell(`${plan.classes[state.target]}, ${percent(shares(state.logits)[state.target])}. Computed in ${Math.round(took)} ms.`);
+    toAddress();
+  });
+
+  /* ---- drawing ---- */
+
+  function drawPhotograph(canvas, pixels) {
+    const side = Math.sqrt(pixels.length / 3);
+    Object.assign(canvas, { width: side, height: side });
+    const context = canvas.getContext("2d"), picture = context.createImageData(side, side);
+    for (let n = 0; n < side ** 2; n++) {
+      for (let color = 0; color < 3; color++) picture.data[4 * n + color] = Math.round(255 * pixels[color * side ** 2 + n]);
+      picture.data[4 * n + 3] = 255;
+    }
+    context.putImageData(picture, 0, 0);
+  }
+
+  const mapOf = target => state.maps.subarray(target * PLACES, (target + 1) * PLACES);
+
+  /* Between the middles of the places linear, beyond them constant. */
+  function enlarged(map, across) {
+    const out = new Float32Array(side ** 2), at = n => { const x = Math.min(Math.max((n + 0.5) * across / side - 0.5, 0), across - 1), low = Math.min(Math.floor(x), across - 2); return [low, x - low]; };
+    for (let row = 0; row < side; row++) for (let column = 0, [y, down] = at(row); column < side; column++) {
+      const [x, right] = at(column), value = (a, b) => map[(y + a) * across + x + b];
+      out[row * side + column] = (1 - down) * ((1 - right) * value(0, 0) + right * value(0, 1)) + down * ((1 - right) * value(1, 0) + right * value(1, 1));
+    }
+    return out;
+  }
+
+  function color(share) {
+    const stops = plan.colors, place = Math.min(Math.max(share, 0), 1) * (stops.length - 1), low = Math.min(Math.floor(place), stops.length - 2);
+    return stops[low].map((value, n) => value + (place - low) * (stops[low + 1][n] - value));
+  }
+
+  async function drawMap() {
+    const exact = state.kind === "map";
+    const map = exact ? enlarged(mapOf(state.target), ACROSS) : (await engine("saliency", { target: state.target })).map;
+    const sorted = exact ? null : Float32Array.from(map).sort();
+    const most = exact ? Math.max(...mapOf(state.target), 1e-9) : sorted[Math.floor(0.995 * sorted.length)] || 1e-9;
+    const context = $(".heat").getContext("2d"), picture = context.createImageData(side, side);
+    map.forEach((value, n) => { picture.data.set([...color(value / most), 255], 4 * n); });
+    context.putImageData(picture, 0, 0);
+    $(".heat").style.opacity = $(".opacity").value;
+    $(".most").textContent = exact ? signed(most) : most.toPrecision(2);
+    const name = plan.classes[state.target], mean = mapOf(state.target).reduce((sum, value) => sum + value, 0) / PLACES, bias = state.logits[state.target] - mean;
+    $(".about").textContent = exact ? `${name}: the mean of the map is ${number(mean)}; with the bias ${signed(bias)} that is the logit, ${number(state.logits[state.target])}. Evidence against the class is shown as 0.`
+      : `${name}: how much the logit changes with a color of each pixel (the largest of three; white is the top half percent).`;
+    const hot = order(mapOf(state.target))[0];
+    $(".heat").parentElement.setAttribute("aria-label", `Most evidence for ${name} in row ${Math.floor(hot / ACROSS) + 1}, column ${hot % ACROSS + 1}`);
+  }
+
+  function drawTop() {
+    const share = shares(state.logits);
+    $(".top").replaceChildren(...order(state.logits).slice(0, 5).map(index => {
+      const bar = make("i"), button = make("button", { type: "button", "aria-pressed": String(index === state.target), click: () => choose(index) }, bar,
+        make("span", {}, plan.classes[index]), make("span", {}, percent(share[index])));
+      bar.style.width = `${100 * share[index]}%`;
+      return make("li", {}, button);
+    }));
+  }
+
+  async function drawAll() { drawTop(); await drawMap(); await drawPlace(); drawOff(); }
+
+  const choose = index => work("", async () => { state.target = index; forget(); await drawAll(); tell(`Map of ${plan.classes[index]}.`); toAddress(); });
+
+  function forget() { $(".erased").hidden = $(".pair").hidden = true; }
+
+  /* ---- erasing ---- */
+
+  function erased(places) {
+    const pixels = state.pixels.slice(), each = side / ACROSS, area = side ** 2;
+    for (let channel = 0; channel < 3; channel++) {
+      const mean = state.pixels.subarray(channel * area, (channel + 1) * area).reduce((sum, value) => sum + value, 0) / area;
+      for (const place of places) for (let row = 0; row < each; row++) {
+        const at = channel * area + (Math.floor(place / ACROSS) * each + row) * side + place % ACROSS * each;
+        pixels.fill(mean, at, at + each);
+      }
+    }
+    return pixels;
+  }
+
+  const compare = () => work("Erasing.", async () => {
+    const target = state.target, before = state.logits[target], places = order(mapOf(target)), next = randomNumbers(1).uniform;
+    const score = async some => { const pixels = erased(some); return { pixels, logit: (await engine("score", { pixels })).logits[target] }; };
+    const hot = await score(places.slice(0, TENTH)), cold = await score(places.slice(-TENTH)), chance = [];
+    for (let n = 0; n < DRAWS; n++) chance.push((await score(order(Array.from({ length: PLACES }, next)).slice(0, TENTH))).logit);
+    const mean = chance.reduce((sum, value) => sum + value, 0) / DRAWS, span = `, ${signed(Math.min(...chance) - before)} to ${signed(Math.max(...chance) - before)}`;
+    const row = (name, value, more = "") => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, number(value)), make("td", {}, `${signed(value - before)}${more}`));
+    $(".erased tbody").replaceChildren(make("tr", {}, make("th", { scope: "row" }, "nothing"), make("td", {}, number(before)), make("td", {}, "")),
+      row("the hottest five", hot.logit), row("the coldest five", cold.logit), row(`five by chance, ${DRAWS} draws`, mean, span));
+    $(".pair").replaceChildren(...[["the hottest five erased", hot], ["the coldest five erased", cold]].map(([words, one]) => {
+      const canvas = make("canvas", { width: side, height: side, role: "img", "aria-label": `The photograph with ${words}` });
+      drawPhotograph(canvas, one.pixels);
+      return make("figure", {}, canvas, make("figcaption", {}, words));
+    }));
+    $(".erased").hidden = $(".pair").hidden = false;
+    tell(`${plan.classes[target]}: ${signed(hot.logit - before)} without the hottest five places, ${signed(cold.logit - before)} without the coldest, ${signed(mean - before)} without five by chance.`);
+  });
+
+  /* ---- channels ---- */
+
+  async function drawPlace() {
+    document.querySelectorAll(".cells button").forEach((button, n) => { button.setAttribute("aria-selected", String(n === state.place)); button.tabIndex = n === (state.place ?? 0) ? 0 : -1; });
+    $(".channels").hidden = $(".units").hidden = state.place === null;
+    $(".rest").textContent = "";
+    if (state.place === null) return;
+    const { target, place } = state, { best, sum, against } = await engine("parts", { target, place, count: SHOWN });
+    $(".channels tbody").replaceChildren(...best.map(({ channel, share }) => make("tr", {}, make("th", { scope: "row" }, String(channel)), make("td", {}, signed(share)),
+      make("td", {}, make("button", { type: "button", "aria-label": `Switch channel ${channel} off`, click: () => toggle(channel) }, "Switch off")))));
+    const named = best.reduce((all, one) => all + one.share, 0);
+    $(".rest").textContent = `Row ${Math.floor(place / ACROSS) + 1}, column ${place % ACROSS + 1}, ${plan.classes[target]}: all channels together add ${signed(sum)} here, these ${SHOWN} ${signed(named)}, those that speak against it ${signed(against)}.`;
+    if (!plan.units) { $(".units").hidden = true; return; }
+    const found = await engine("units", { target, place, layer: plan.units.layer, count: 6 });
+    $(".units .tiles").replaceChildren(...found.best.map(({ channel, share }) => {
+      const words = `channel ${channel}, ${signed(share)}`, tile = make("span", { class: "tile", role: "img", "aria-label": `Optimized for channel ${channel}` }), { columns, count } = plan.units, rows = Math.ceil(count / columns);
+      Object.assign(tile.style, { backgroundImage: `url("${plan.units.sheet}")`, backgroundSize: `${100 * columns}% ${100 * rows}%`,
+        backgroundPosition: `${100 * (channel % columns) / (columns - 1)}% ${100 * Math.floor(channel / columns) / (rows - 1)}%` });
+      return make("li", {}, make("a", { href: `${plan.units.pages}${channel}` }, tile, words));
+    }));
+  }
+
+  function drawOff() {
+    $(".offs").hidden = !state.off.length;
+    $(".offs").replaceChildren(...state.off.length ? [`Switched off everywhere: ${state.off.join(", ")}. `, make("button", { type: "button", click: () => switched([]) }, "All on again")] : []);
+  }
+
+  const toggle = channel => switched([...state.off, channel]);
+  const switched = channels => work("Computing again.", async () => {
+    const before = state.logits[state.target];
+    Object.assign(state, { off: channels }, await engine("without", { channels }));
+    forget();
+    await drawAll();
+    tell(`${plan.classes[state.target]}: logit ${number(before)} before, ${number(state.logits[state.target])} now. First: ${plan.classes[order(state.logits)[0]]}.`);
+  });
+
+  /* The grid of places: one stop for the tabulator, arrows inside. */
+  function makeCells() {
+    const buttons = Array.from({ length: PLACES }, (_, place) => make("button", { type: "button", role: "gridcell", tabindex: place ? -1 : 0, "aria-selected": "false",
+      "aria-label": `Row ${Math.floor(place / ACROSS) + 1}, column ${place % ACROSS + 1}`, click: () => work("", async () => { state.place = place; await drawPlace(); tell($(".rest").textContent); toAddress(); }) }));
+    $(".cells").append(...Array.from({ length: ACROSS }, (_, row) => make("div", { role: "row" }, ...buttons.slice(row * ACROSS, (row + 1) * ACROSS))));
+    $(".cells").addEventListener("keydown", event => {
+      const at = buttons.indexOf(document.activeElement), [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
+      const row = Math.floor(at / ACROSS) + down, column = at % ACROSS + right;
+      if (at < 0 || !(down || right)) return;
+      event.preventDefault();
+      if (row < 0 || column < 0 || row >= ACROSS || column >= ACROSS) return;
+      buttons.forEach((button, n) => { button.tabIndex = n === row * ACROSS + column ? 0 : -1; });
+      buttons[row * ACROSS + column].focus();
+    });
+  }
+
+  /* ---- growing a picture ---- */
+
+  const channelsOf = layer => plan.steps.find(step => step.name === layer).channels;
+
+  function limitChannel() {
+    const most = channelsOf($(".grow select").value) - 1, field = $(".grow [name=channel]");
+    field.max = most;
+    field.value = Math.min(Math.max(Math.round(+field.value) || 0, 0), most);
+    $(".grow .most-channel").textContent = `0 to ${most}`;
+  }
+
+  const grow = () => work("Growing.", async () => {
+    limitChannel();
+    const form = $(".grow form"), layer = form.layer.value, channel = +form.channel.value, steps = 96, began = performance.now();
+    const wanted = { layer, channel, steps, seed: Math.round(+form.seed.value) || 0, transforms: form.transforms.checked };
+    $(".grown").hidden = false;
+    $(".grow .start").hidden = $(".grow .save").hidden = true;
+    $(".grow .stop").hidden = false;
+    try {
+      const { pixels, score, done } = await engine("grow", wanted, ({ done, score, pixels }) => {
+        if (pixels) drawPhotograph($(".grown canvas"), pixels);
+        $(".grown progress").value = done / steps;
+        $(".grown figcaption").textContent = `Step ${done} of ${steps}; the channel is at ${number(score)}.`;
+      });
+      drawPhotograph($(".grown canvas"), pixels);
+      $(".grow .save").hidden = false;
+      const words = `${layer}, channel ${channel}: ${number(score)} after ${done} steps, ${((performance.now() - began) / 1000).toFixed(1)} s.`;
+      $(".grown figcaption").textContent = words;
+      $(".grown canvas").setAttribute("aria-label", `Grown from noise for ${layer}, channel ${channel}`);
+      tell(words);
+    } finally {
+      $(".grow .start").hidden = false;
+      $(".grow .stop").hidden = true;
+    }
+  });
+
+  const save = () => $(".grown canvas").toBlob(blob => {
+    const form = $(".grow form"), link = make("a", { href: URL.createObjectURL(blob), download: `${form.layer.value}-${form.channel.value}.png` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+
+  /* ---- the address holds the state: #example/class/place ---- */
+
+  function toAddress() {
+    if (!state.name) { history.replaceState(null, "", location.pathname + location.search); return; }
+    const parts = [state.name, plan.classes[state.target], ...state.place === null ? [] : [state.place]];
+    history.replaceState(null, "", `#${parts.map(encodeURIComponent).join("/")}`);
+  }
+
+  async function fromAddress() {
+    const [name, label, place] = location.hash.slice(1).split("/").map(decodeURIComponent), picture = [...document.querySelectorAll(".example")].find(one => one.id === name);
+    if (!picture || !engine) return;
+    await look(picture.querySelector("img"), name);
+    const index = plan.classes.indexOf(label);
+    await work("", async () => {
+      if (index >= 0) state.target = index;
+      if (/^\d+$/.test(place ?? "") && +place < PLACES) state.place = +place;
+      await drawAll();
+      toAddress();
+    });
+  }
+
+  /* ---- start ---- */
+
+  function themes() {
+    const button = $(".theme"), modes = ["auto", "light", "dark"], root = document.documentElement;
+    const set = mode => { if (mode === "auto") delete root.dataset.theme; else root.dataset.theme = mode; button.textContent = `Colors: ${mode}`; };
+    button.hidden = false;
+    set(root.dataset.theme || "auto");
+    button.addEventListener("click", () => {
+      const mode = modes[(modes.indexOf(root.dataset.theme || "auto") + 1) % 3];
+      try { localStorage.setItem("theme", mode === "auto" ? "" : mode); } catch { /* for this page */ }
+      set(mode);
+    });
+  }
+
+  function listen() {
+    $(".load").addEventListener("click", load);
+    $(".file input").addEventListener("change", event => { if (event.target.files[0]) look(event.target.files[0], ""); });
+    $(".opacity").addEventListener("input", event => { $(".heat").style.opacity = event.target.value; });
+    $(".kinds").addEventListener("change", event => work("", async () => { state.kind = event.target.value; await drawMap(); }));
+    $(".erase").addEventListener("click", compare);
+    $(".grow form").addEventListener("submit", event => { event.preventDefault(); grow(); });
+    $(".grow form").addEventListener("change", limitChannel);
+    $(".grow .stop").addEventListener("click", () => engine("halt"));
+    $(".grow .save").addEventListener("click", save);
+    $(".find input").addEventListener("change", event => {
+      const index = plan.classes.findIndex(name => name.toLowerCase() === event.target.value.trim().toLowerCase());
+      if (index >= 0) choose(index); else if (event.target.value) tell(`There is no class “${event.target.value}”. Choose one from the list.`, true);
+    });
+    addEventListener("dragover", event => { event.preventDefault(); document.body.classList.add("over"); });
+    addEventListener("dragleave", () => document.body.classList.remove("over"));
+    addEventListener("drop", event => {
+      event.preventDefault();
+      document.body.classList.remove("over");
+      const dropped = event.dataTransfer.files[0];
+      if (dropped && engine) look(dropped, ""); else tell(engine ? "That was no file." : "Load the network first.", true);
+    });
+    addEventListener("hashchange", fromAddress);
+  }
+
+  themes();
+  makeCells();
+  $(".start").hidden = false;
+  $("#classes").append(...[...plan.classes].sort().map(name => make("option", { value: name })));
+  for (const example of document.querySelectorAll(".example")) {
+    const picture = example.querySelector("img");
+    example.append(make("button", { type: "button", hidden: "", click: () => look(picture, example.id).then(() => $(".work").scrollIntoView({ block: "nearest" })) }, "Look at this"));
+  }
+  const grown = plan.steps.filter(step => /^blocks\.\d+\.\d+$/.test(step.name)).map(step => step.name);
+  $(".grow select").append(...grown.map(name => make("option", name === "blocks.3.2" ? { selected: "" } : {}, name)));
+  limitChannel();
+  listen();
+})();

@@ -1,0 +1,109 @@
+// What the page asks of the network. It runs in a worker, or on the page itself where there are no workers: `scope` is
+// whoever sends {id, job, ...} and gets {id, result} or {id, error} back, and {id, progress} on the way.
+"use strict";
+
+function serve(scope) {
+  const CHANNELS = "act_head", PLACES = 49;
+  let network = null, image = null, shown = false, off = [], halted = false;
+
+  /* The values of the image, with the channels that are switched off at 0. */
+  const run = () => {
+    if (!shown) { network.show(image); network.forward(CHANNELS); shown = true; }
+    for (const channel of off) network.plane(CHANNELS, channel).fill(0);
+    network.forward("logits", CHANNELS);
+  };
+  const logits = () => network.plan.classes.map((_, index) => network.plane("logits", index)[0]);
+  const maps = () => {
+    const all = new Float32Array(network.plan.classes.length * PLACES);
+    network.plan.classes.forEach((_, index) => all.set(network.plane("maps", index).map(value => value - bias(index)), index * PLACES));
+    return all;
+  };
+  const step = () => network.steps.find(one => one.name === "maps");
+  const weight = (target, channel) => network.numbers[network.at(step().weights + target * network.tensor(CHANNELS).channels + channel)];
+  const bias = target => network.numbers[network.at(step().bias + target)];
+  const strongest = (values, count) => [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, count);
+  const outcome = () => { run(); return { logits: logits(), maps: maps() }; };
+
+  const jobs = {
+    load({ plan, kernels, weights, plain }) {
+      const make = plain ? kernelMaker(null) : kernelMaker(kernels);
+      network = new Network(plan, halves(new Uint16Array(weights)), make);
+      return { megabytes: network.numbers.byteLength / 1e6, fast: !(make.plain) };
+    },
+
+    /* Another image, all channels on. */
+    look({ pixels }) {
+      image = pixels; shown = false; off = [];
+      return outcome();
+    },
+
+    /* The image again, without some channels of the last layer. */
+    without({ channels }) {
+      off = channels; shown = false;
+      return outcome();
+    },
+
+    /* The logits of other pixels; the image stays the one that is looked at. */
+    score({ pixels }) {
+      network.show(pixels); network.forward(CHANNELS); shown = false;
+      for (const channel of off) network.plane(CHANNELS, channel).fill(0);
+      network.forward("logits", CHANNELS);
+      return { logits: logits() };
+    },
+
+    /* What every channel adds to the logit of a class at a place: weight x activation, whose sum is the map there. */
+    parts({ target, place, count }) {
+      run();
+      const { channels } = network.tensor(CHANNELS);
+      const shares = Float64Array.from({ length: channels }, (_, channel) => weight(target, channel) * network.plane(CHANNELS, channel)[place]);
+      const best = strongest(shares, count).map(channel => ({ channel, share: shares[channel] }));
+      return { best, sum: shares.reduce((sum, value) => sum + value, 0), against: shares.filter(value => value < 0).reduce((sum, value) => sum + value, 0) };
+    },
+
+    /* The channels of an earlier layer in the same part of the image: gradient x activation, a first approximation. */
+    units({ target, layer, place, count }) {
+      run();
+      network.backward("logits", ({ gradient, size }) => { network.numbers[gradient + target * size] = 1; });
+      const { channels, side } = network.tensor(layer), across = Math.sqrt(PLACES), each = side / across;
+      const inside = Array.from({ length: side ** 2 }, (_, n) => n)
+        .filter(n => Math.floor(n / side / each) === Math.floor(place / across) && Math.floor(n % side / each) === place % across);
+      const shares = Float64Array.from({ length: channels }, (_, channel) => {
+        const value = network.plane(layer, channel), slope = network.plane(layer, channel, "gradient");
+        return inside.reduce((sum, n) => sum + value[n] * slope[n], 0);
+      });
+      return { best: strongest(shares, count).map(channel => ({ channel, share: shares[channel] })) };
+    },
+
+    /* The largest slope of a class's logit among the colors of each pixel. */
+    saliency({ target }) {
+      run();
+      network.backward("logits", ({ gradient, size }) => { network.numbers[gradient + target * size] = 1; });
+      const planes = network.plan.mean.map((_, channel) => network.plane("input", channel, "gradient"));
+      return { map: planes[0].map((_, n) => Math.max(...planes.map(plane => Math.abs(plane[n])))) };
+    },
+
+    /* A picture that makes a channel large, step by step; between steps a message to halt gets through. */
+    async grow({ id, ...wanted }) {
+      const ascent = new Ascent(network, wanted);
+      halted = shown = false;
+      while (ascent.done < wanted.steps && !halted) {
+        const score = ascent.step(), show = ascent.done % 3 === 0;
+        scope.postMessage({ id, progress: { done: ascent.done, score, pixels: show ? ascent.picture().pixels : null } });
+        await new Promise(done => setTimeout(done));
+      }
+      const { pixels } = ascent.picture();
+      return { pixels, score: ascent.score(pixels), done: ascent.done };
+    },
+    halt() { halted = true; },
+  };
+
+  scope.onmessage = async ({ data }) => {
+    try {
+      scope.postMessage({ id: data.id, result: await jobs[data.job](data) });
+    } catch (error) {
+      scope.postMessage({ id: data.id, error: error.message });
+    }
+  };
+}
+
+if (typeof module !== "undefined") module.exports = { serve };

@@ -1,0 +1,166 @@
+"""The lab in a browser: nothing before the click, torch's answers after it, keyboard, folder, phone, no script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from interp import image, lab, zoo
+from tests.browser.conftest import OpenPage
+
+FIRST = "document.querySelector('.top')?.children.length === 5 && !document.body.hasAttribute('aria-busy')"
+
+
+@pytest.fixture
+def folder(site: Path) -> Path:
+    if not (site / "lab" / "index.html").is_file():
+        pytest.skip("the built site has no lab: `make book` writes it")
+    return site / "lab"
+
+
+def until(page: Any, expression: str) -> None:
+    """Wait until an expression holds; the page's policy does not let playwright's own way of waiting work."""
+    for _ in range(600):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"not in a minute: {expression}; the page says {page.inner_text('.status')!r}")
+
+
+def loaded(page: Any) -> None:
+    page.click(".load")
+    page.wait_for_selector(".own:not([hidden])")
+
+
+def looked(page: Any, name: str) -> None:
+    page.evaluate("document.querySelector('.top').replaceChildren()")
+    page.click(f"#{name} button")
+    until(page, FIRST)
+
+
+def test_nothing_heavy_is_asked_for_before_the_click(folder: Path, server: str, open_page: OpenPage) -> None:
+    asked: list[str] = []
+    with open_page(f"{server}/lab/index.html") as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        page.wait_for_load_state("networkidle")
+        assert not [url for url in asked if "weights" in url]
+        loaded(page)
+        assert len([url for url in asked if "weights" in url]) == 1
+        page.reload()
+        asked.clear()
+        loaded(page)
+        assert not [url for url in asked if "weights" in url]  # the browser has kept it
+        assert page.trouble == []
+
+
+@pytest.mark.parametrize("from_folder", [False, True])
+def test_the_answers_are_those_of_torch(
+    folder: Path, server: str, open_page: OpenPage, from_folder: bool
+) -> None:
+    address = f"file://{folder}/index.html" if from_folder else f"{server}/lab/index.html"
+    model = zoo.load_model()
+    with open_page(address) as page:
+        loaded(page)
+        for file in sorted((folder / "examples").glob("*-map.webp")):
+            name = file.stem.removesuffix("-map")
+            looked(page, name)
+            said = page.locator(".top button span:first-of-type").all_inner_texts()
+            with torch.no_grad():
+                logits = model(image.load(folder / "examples" / f"{name}.webp"))[0]
+            order = logits.topk(6)
+            assert said[0] == model.class_names[order.indices[0]]
+            clear = [
+                n for n in range(5) if order.values[n] - order.values[n + 1] > 0.05
+            ]  # 16 bits keep these in order
+            assert {said[n] for n in range(max(clear, default=0) + 1)} == {
+                model.class_names[index] for index in order.indices[: max(clear, default=0) + 1]
+            }
+        assert page.trouble == []
+
+
+def test_a_class_a_place_and_a_channel(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html#coffee") as page:
+        loaded(page)
+        until(page, FIRST)
+        page.fill(".find input", "cup")
+        page.press(".find input", "Enter")
+        until(page, "/^Map of cup/.test(document.querySelector('.status').textContent)")
+        assert "#coffee/cup" in page.url
+        page.locator(".cells button").first.focus()
+        for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "Enter"):
+            page.keyboard.press(key)
+        until(page, "/^Row 3, column 3, cup/.test(document.querySelector('.status').textContent)")
+        page.locator(".channels button").first.click()
+        until(page, "/^cup: logit/.test(document.querySelector('.status').textContent)")
+        before, after = page.inner_text(".status").split(" before, ")
+        assert float(after.split(" now")[0].replace("\u2212", "-")) < float(
+            before.split("logit ")[1].replace("\u2212", "-")
+        )
+        assert page.trouble == []
+
+
+def test_a_picture_grows_and_can_be_stopped(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html") as page:
+        loaded(page)
+        page.fill(".grow [name=channel]", "999")
+        page.click(".grow .start")
+        until(page, "/^Step/.test(document.querySelector('.grown figcaption').textContent)")
+        assert page.input_value(".grow [name=channel]") == "79"
+        page.click(".grow .stop")
+        until(page, "/channel 79: .* after/.test(document.querySelector('.status').textContent)")
+        with page.expect_download() as held:
+            page.click(".grow .save")
+        assert held.value.suggested_filename == "blocks.3.2-79.png"
+        assert page.trouble == []
+
+
+def test_files_that_are_no_pictures_get_one_sentence(
+    folder: Path, server: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    (tmp_path / "letter.jpg").write_text("no picture")
+    with open_page(f"{server}/lab/index.html") as page:
+        loaded(page)
+        page.set_input_files(".file input", str(tmp_path / "letter.jpg"))
+        page.wait_for_selector(".status.bad")
+        assert "letter.jpg" in page.inner_text(".status")
+
+
+def test_damaged_weights_are_refused_and_asked_for_again(
+    folder: Path, server: str, open_page: OpenPage
+) -> None:
+    with open_page(f"{server}/lab/index.html") as page:
+        page.route("**/weights-*", lambda route: route.fulfill(body=b"\x1f\x8bdamaged"))
+        page.click(".load")
+        page.wait_for_selector(".status.bad")
+        assert page.inner_text(".load") == "Try again"
+        page.unroute("**/weights-*")
+        loaded(page)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_phone_it_fits_and_fingers_find_it(
+    folder: Path, server: str, open_page: OpenPage, theme: str
+) -> None:
+    with open_page(f"{server}/lab/index.html", width=390, theme=theme) as page:
+        loaded(page)
+        looked(page, "cat")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        small = "[...document.querySelectorAll('main button')].filter(one => one.offsetParent && one.offsetHeight < 44)"
+        assert page.evaluate(f"{small}.length") == 0
+
+
+def test_without_javascript_the_examples_stay(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html", java_script_enabled=False) as page:
+        assert page.locator(".example img").count() == 12
+        assert page.locator("main button:visible").count() == 0
+        assert page.locator("noscript p").is_visible()
+
+
+def test_the_example_pictures_are_the_networks(folder: Path) -> None:
+    heat, shares = lab.evidence(zoo.load_model(), image.load(folder / "examples" / "cat.webp"))
+    assert heat.shape == (7, 7)
+    assert float(shares.sum()) == pytest.approx(1, abs=1e-4)

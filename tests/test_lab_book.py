@@ -1,0 +1,58 @@
+"""How the lab is laid out with the book, how it is linked, and that the chapter prints the engine as it is."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
+
+import lab as book_lab  # noqa: E402
+
+CHAPTER = ROOT / "book" / "lab" / "network-in-100-lines.md"
+WEB = ROOT / "interp" / "lab" / "web"
+
+
+def test_the_address_of_the_lab_and_of_an_example() -> None:
+    assert book_lab.address("", "book/segment-1/grad-cam") == "../../lab/index.html"
+    assert book_lab.address("coffee", "book/index") == "../lab/index.html#coffee"
+
+
+def test_what_lies_on_the_site_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+
+    def write(folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        written.append(folder)
+
+    monkeypatch.setattr(book_lab, "write", write)
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=str(tmp_path))
+    for _ in range(2):
+        book_lab.publish(app, None)
+    assert written == [tmp_path / "lab"]
+    (tmp_path / "lab" / book_lab.KEY).write_text("another")
+    book_lab.publish(app, None)
+    assert len(written) == 2
+    book_lab.publish(app, ValueError("the build failed"))
+    book_lab.publish(SimpleNamespace(builder=SimpleNamespace(format="latex"), outdir=str(tmp_path)), None)
+    assert len(written) == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "files"), [("typescript", ["kernels.ts"]), ("javascript", ["network.js"])]
+)
+def test_the_chapter_prints_the_engine_as_it_is(language: str, files: list[str]) -> None:
+    printed = re.findall(rf"```{language}\n(.*?)```", CHAPTER.read_text(encoding="utf-8"), re.DOTALL)
+    source = "".join((WEB / name).read_text(encoding="utf-8") for name in files)
+    assert printed
+    for part in printed:
+        assert part in source
+
+
+def test_the_chapter_says_how_large_the_kernels_are() -> None:
+    assert f"comes to {(WEB / 'kernels.wasm').stat().st_size} bytes" in CHAPTER.read_text(encoding="utf-8")
