@@ -47,20 +47,15 @@ def rounded() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def engine(planned: lab.Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return what the engine says of an image and of a smaller one, compared with torch."""
-    program, folder = node(), tmp_path_factory.mktemp("engine")
+def inputs(planned: lab.Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the plan, the weights, an image, a smaller one, and what torch makes of the first."""
+    folder = tmp_path_factory.mktemp("engine")
     model, image = rounded(), zoo.example_images("cat").requires_grad_()
     with hooks.record(model, LAYERS) as found:
         logits = model(image)
     gradients = torch.autograd.grad(logits[0, TARGET], [image, *(found[name] for name in LAYERS)])
-    values = {
-        "image": image,
-        "logits": logits,
-        "gradient": gradients[0],
-        "small": zoo.example_images("cat", size=64),
-    }
-    values |= {name: found[name] for name in LAYERS}
+    values = {"image": image, "logits": logits, "gradient": gradients[0]}
+    values |= {"small": zoo.example_images("cat", size=64)} | {name: found[name] for name in LAYERS}
     for name, gradient in zip(LAYERS, gradients[1:], strict=True):
         value = found[name]  # the engine keeps the gradient before a ReLU6, torch gives the one behind it
         values[f"{name}-gradient"] = gradient * ((value > 0) & (value < 6)) if "act" in name else gradient
@@ -68,10 +63,21 @@ def engine(planned: lab.Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[
         value.detach().numpy().astype("<f4").tofile(folder / f"{name}.f32")
     planned.weights.astype("<f2").tofile(folder / "weights.f16")
     (folder / "plan.json").write_text(json.dumps(planned.as_json()))
-    command = [program, str(ROOT / "tests" / "node" / "engine.js"), str(folder)]
+    return folder
+
+
+def said_by(script: str, *arguments: object) -> dict[str, Any]:
+    """Return what a script in tests/node prints."""
+    command = [node(), str(ROOT / "tests" / "node" / script), *map(str, arguments)]
     said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     print(said)  # shown where a test fails
-    return said
+    return dict(said)
+
+
+@pytest.fixture(scope="module")
+def engine(inputs: Path) -> dict[str, Any]:
+    """Return what the engine says of the images, compared with torch."""
+    return said_by("engine.js", inputs)
 
 
 def test_logits_and_gradients_are_those_of_torch(engine: dict[str, Any]) -> None:
@@ -124,25 +130,30 @@ def test_the_weights_are_those_of_the_folded_network_in_16_bits(planned: lab.Pla
     assert np.array_equal(found, weight.detach().numpy().ravel().astype(np.float16))
 
 
-def test_pictures_grow_as_far_as_in_python(planned: lab.Plan, tmp_path: Path) -> None:
-    program, layer, channels, steps = node(), "blocks.3.2", (0, 1, 44), 48
-    planned.weights.astype("<f2").tofile(tmp_path / "weights.f16")
-    (tmp_path / "plan.json").write_text(json.dumps(planned.as_json()))
-    command = [
-        program,
-        str(ROOT / "tests/node/grow.js"),
-        str(tmp_path),
-        layer,
-        str(steps),
-        *map(str, channels),
-    ]
-    said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def test_pictures_grow_as_far_as_in_python(inputs: Path) -> None:
+    layer, channels, steps = "blocks.3.2", (0, 1, 44), 48
+    said = said_by("grow.js", inputs, layer, steps, *channels)
     model = zoo.load_model()
     for channel, score, (measured, computed) in zip(channels, said["scores"], said["slopes"], strict=True):
         ours = featurevis.render(model, featurevis.channel(layer, channel), steps=steps).score
         assert score > 0.8 * float(ours), channel
         assert measured == pytest.approx(computed, rel=0.05), channel
     assert said["same"]
+
+
+def test_what_the_page_asks_is_answered(inputs: Path) -> None:
+    said = said_by("worker.js", inputs)
+    assert said["fast"]
+    assert said["first"] == "Egyptian cat"
+    # The mean of a map and the bias are the logit; the channels add up to the map, and take their shares along.
+    assert max(said[name] for name in ("bias", "parts", "against", "without")) < 1e-4
+    assert said["back"] == said["still"] == said["afterwards"] == 0  # another question leaves nothing behind
+    assert said["gray"] < -1
+    assert said["units"] == sorted(said["units"], reverse=True)
+    assert said["saliency"][0] == 224**2
+    assert 0 <= said["saliency"][1] < said["saliency"][2]
+    assert said["grown"] == [5, 5, 3 * 32**2]  # halted after five steps, in the stage at half the side
+    assert said["error"]
 
 
 @pytest.mark.parametrize("turn", [(0, 1, 0, 0), (12, 1.1, 3, -5), (-15, 0.85, 8, 8)])
@@ -208,11 +219,12 @@ def test_the_page_obeys_its_own_policy(site: Path) -> None:
     assert page.select(".example img")[0]["alt"] == 'a "cat" & more'
 
 
+@torch.no_grad()
 def test_the_evidence_and_the_bias_are_the_logit() -> None:
     model, image = zoo.load_model(), zoo.example_images("cat")
     heat, shares = lab.evidence(model, image)
     first = int(shares.argmax())
-    logit = float(heat.mean() + model.classifier.bias[first].detach())
+    logit = float(heat.mean() + model.classifier.bias[first])
     assert logit == pytest.approx(float(model(image)[0, first]), abs=1e-4)
 
 

@@ -107,7 +107,7 @@ def test_a_picture_grows_and_can_be_stopped(folder: Path, server: str, open_page
     with open_page(f"{server}/lab/index.html") as page:
         loaded(page)
         page.fill(".grow [name=channel]", "999")
-        page.click(".grow .start")
+        page.click(".grow .go")
         until(page, "/^Step/.test(document.querySelector('.grown figcaption').textContent)")
         assert page.input_value(".grow [name=channel]") == "79"
         page.click(".grow .stop")

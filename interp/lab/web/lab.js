@@ -300,7 +300,7 @@
     const form = $(".grow form"), layer = form.layer.value, channel = +form.channel.value, steps = 96, began = performance.now();
     const wanted = { layer, channel, steps, seed: Math.round(+form.seed.value) || 0, transforms: form.transforms.checked };
     $(".grown").hidden = false;
-    $(".grow .start").hidden = $(".grow .save").hidden = true;
+    $(".grow .go").hidden = $(".grow .save").hidden = true;
     $(".grow .stop").hidden = false;
     try {
       const { pixels, score, done } = await engine("grow", wanted, ({ done, score, pixels }) => {
@@ -315,7 +315,7 @@
       $(".grown canvas").setAttribute("aria-label", `Grown from noise for ${layer}, channel ${channel}`);
       tell(words);
     } finally {
-      $(".grow .start").hidden = false;
+      $(".grow .go").hidden = false;
       $(".grow .stop").hidden = true;
     }
   });
