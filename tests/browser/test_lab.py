@@ -103,6 +103,20 @@ def test_a_class_a_place_and_a_channel(folder: Path, server: str, open_page: Ope
         assert page.trouble == []
 
 
+def test_a_guess_comes_before_the_map(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html") as page:
+        loaded(page)
+        page.check(".first input")
+        looked(page, "coffee")
+        assert not page.locator(".heat").is_visible()
+        for place in (23, 24, 25, 25):
+            page.locator(".cells button").nth(place).click()
+        page.click(".reveal")
+        until(page, "/^Your 2 places hold/.test(document.querySelector('.status').textContent)")
+        assert page.locator(".heat").is_visible()
+        assert page.trouble == []
+
+
 def test_a_picture_grows_and_can_be_stopped(folder: Path, server: str, open_page: OpenPage) -> None:
     with open_page(f"{server}/lab/index.html") as page:
         loaded(page)

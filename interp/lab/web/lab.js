@@ -4,7 +4,7 @@
 (() => {
   const ACROSS = 7, PLACES = ACROSS ** 2, TENTH = 5, DRAWS = 8, SHOWN = 8;
   const $ = selector => document.querySelector(selector), side = plan.side;
-  const state = { pixels: null, logits: null, maps: null, target: 0, kind: "map", place: null, off: [], name: "" };
+  const state = { pixels: null, logits: null, maps: null, target: 0, kind: "map", place: null, off: [], name: "", guess: null };
   let engine = null, busy = false;
 
   /* ---- small helpers ---- */
@@ -129,6 +129,8 @@
     Object.assign(state, { pixels, name, off: [], place: null }, await engine("look", { pixels }));
     const took = performance.now() - began;
     state.target = order(state.logits)[0];
+    state.guess = $(".first input").checked ? new Set() : null;
+    document.querySelectorAll(".guessed").forEach(cell => cell.classList.remove("guessed"));
     $(".work").hidden = false;
     drawPhotograph($(".picture"), pixels);
     forget();
@@ -176,6 +178,8 @@
     map.forEach((value, n) => { picture.data.set([...color(value / most), 255], 4 * n); });
     context.putImageData(picture, 0, 0);
     $(".heat").style.opacity = $(".opacity").value;
+    $(".heat").hidden = $(".scale").hidden = $(".about").hidden = state.guess !== null;
+    $(".guess").hidden = state.guess === null;
     $(".most").textContent = exact ? signed(most) : most.toPrecision(2);
     const name = plan.classes[state.target], mean = mapOf(state.target).reduce((sum, value) => sum + value, 0) / PLACES, bias = state.logits[state.target] - mean;
     $(".about").textContent = exact ? `${name}: the mean of the map is ${number(mean)}; with the bias ${signed(bias)} that is the logit, ${number(state.logits[state.target])}. Evidence against the class is shown as 0.`
@@ -268,10 +272,28 @@
     tell(`${plan.classes[state.target]}: logit ${number(before)} before, ${number(state.logits[state.target])} now. First: ${plan.classes[order(state.logits)[0]]}.`);
   });
 
+  /* ---- a guess before the map is shown ---- */
+
+  function mark(place, cell) {
+    if (state.guess.delete(place)) cell.classList.remove("guessed");
+    else { state.guess.add(place); cell.classList.add("guessed"); }
+    cell.setAttribute("aria-selected", String(state.guess.has(place)));
+    tell(`${state.guess.size} of ${PLACES} places marked.`);
+  }
+
+  const reveal = () => work("", async () => {
+    const guess = state.guess, evidence = Array.from(mapOf(state.target), value => Math.max(value, 0)), all = evidence.reduce((sum, value) => sum + value, 0) || 1;
+    const held = places => percent(places.reduce((sum, place) => sum + evidence[place], 0) / all);
+    state.guess = null;
+    await drawAll();
+    const name = plan.classes[state.target], best = order(evidence).slice(0, guess.size);
+    tell(guess.size ? `Your ${guess.size} places hold ${held([...guess])} of the evidence for ${name}; the ${guess.size} best hold ${held(best)}, and as many by chance ${percent(guess.size / PLACES)} on average.` : `The map of ${name}.`);
+  });
+
   /* The grid of places: one stop for the tabulator, arrows inside. */
   function makeCells() {
     const buttons = Array.from({ length: PLACES }, (_, place) => make("button", { type: "button", role: "gridcell", tabindex: place ? -1 : 0, "aria-selected": "false",
-      "aria-label": `Row ${Math.floor(place / ACROSS) + 1}, column ${place % ACROSS + 1}`, click: () => work("", async () => { state.place = place; await drawPlace(); tell($(".rest").textContent); toAddress(); }) }));
+      "aria-label": `Row ${Math.floor(place / ACROSS) + 1}, column ${place % ACROSS + 1}`, click: event => state.guess ? mark(place, event.currentTarget) : work("", async () => { state.place = place; await drawPlace(); tell($(".rest").textContent); toAddress(); }) }));
     $(".cells").append(...Array.from({ length: ACROSS }, (_, row) => make("div", { role: "row" }, ...buttons.slice(row * ACROSS, (row + 1) * ACROSS))));
     $(".cells").addEventListener("keydown", event => {
       const at = buttons.indexOf(document.activeElement), [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
@@ -297,7 +319,7 @@
 
   const grow = () => work("Growing.", async () => {
     limitChannel();
-    const form = $(".grow form"), layer = form.layer.value, channel = +form.channel.value, steps = 96, began = performance.now();
+    const form = $(".grow form").elements, layer = form.layer.value, channel = +form.channel.value, steps = 96, began = performance.now();
     const wanted = { layer, channel, steps, seed: Math.round(+form.seed.value) || 0, transforms: form.transforms.checked };
     $(".grown").hidden = false;
     $(".grow .go").hidden = $(".grow .save").hidden = true;
@@ -321,7 +343,7 @@
   });
 
   const save = () => $(".grown canvas").toBlob(blob => {
-    const form = $(".grow form"), link = make("a", { href: URL.createObjectURL(blob), download: `${form.layer.value}-${form.channel.value}.png` });
+    const form = $(".grow form").elements, link = make("a", { href: URL.createObjectURL(blob), download: `${form.layer.value}-${form.channel.value}.png` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
@@ -366,6 +388,8 @@
     $(".file input").addEventListener("change", event => { if (event.target.files[0]) look(event.target.files[0], ""); });
     $(".opacity").addEventListener("input", event => { $(".heat").style.opacity = event.target.value; });
     $(".kinds").addEventListener("change", event => work("", async () => { state.kind = event.target.value; await drawMap(); }));
+    $(".reveal").addEventListener("click", reveal);
+    $(".first input").addEventListener("change", event => { if (!event.target.checked && state.guess) reveal(); });
     $(".erase").addEventListener("click", compare);
     $(".grow form").addEventListener("submit", event => { event.preventDefault(); grow(); });
     $(".grow form").addEventListener("change", limitChannel);
