@@ -13,7 +13,7 @@ class Network {
   }
 
   /* Give every value and gradient its place for images of this side; behind them one frame for padded planes. */
-  arrange(side, weights = this.numbers.slice(Network.START, Network.START + this.count)) {
+  arrange(side, weights = this.numbers.subarray(Network.START, Network.START + this.count)) {
     let end = Network.START + this.count, frame = 0;
     const place = count => { const at = Math.ceil(end / 8) * 8; end = at + count; return at; };
     const tensor = (channels, side) => {
