@@ -103,6 +103,19 @@ def test_a_class_a_place_and_a_channel(folder: Path, server: str, open_page: Ope
         assert page.trouble == []
 
 
+def test_more_and_more_is_erased(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html") as page:
+        loaded(page)
+        looked(page, "coffee")
+        page.click(".delete")
+        until(page, "/^Mean logit over the curve: map/.test(document.querySelector('.status').textContent)")
+        assert page.locator(".curves polyline").count() == 3
+        page.click(".erase")
+        until(page, "/without the hottest five/.test(document.querySelector('.status').textContent)")
+        assert page.locator(".erased tbody tr").count() == 4
+        assert page.trouble == []
+
+
 def test_a_guess_comes_before_the_map(folder: Path, server: str, open_page: OpenPage) -> None:
     with open_page(f"{server}/lab/index.html") as page:
         loaded(page)

@@ -202,7 +202,7 @@
 
   const choose = index => work("", async () => { state.target = index; forget(); await drawAll(); tell(`Map of ${plan.classes[index]}.`); toAddress(); });
 
-  function forget() { $(".erased").hidden = $(".pair").hidden = true; }
+  function forget() { $(".erased").hidden = $(".pair").hidden = $(".curves").hidden = true; }
 
   /* ---- erasing ---- */
 
@@ -235,6 +235,37 @@
     $(".erased").hidden = $(".pair").hidden = false;
     tell(`${plan.classes[target]}: ${signed(hot.logit - before)} without the hottest five places, ${signed(cold.logit - before)} without the coldest, ${signed(mean - before)} without five by chance.`);
   });
+
+  /* The logit while more and more places are erased, in the order of the map, of saliency, and by chance. */
+  const COUNTS = [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 49], SHUFFLES = 4;
+
+  const deletion = () => work("Erasing more and more.", async () => {
+    const target = state.target, each = side / ACROSS, { map: slopes } = await engine("saliency", { target }), pooled = new Float64Array(PLACES), next = randomNumbers(2).uniform;
+    slopes.forEach((value, n) => { pooled[Math.floor(Math.floor(n / side) / each) * ACROSS + Math.floor(n % side / each)] += value; });
+    const score = async places => (await engine("score", { pixels: erased(places) })).logits[target];
+    const along = async places => { const found = []; for (const count of COUNTS) found.push(await score(places.slice(0, count))); return found; };
+    const curves = [["map", await along(order(mapOf(target)))], ["saliency", await along(order(pooled))]], draws = [];
+    for (let n = 0; n < SHUFFLES; n++) { draws.push(await along(order(Array.from({ length: PLACES }, next)))); tell(`Erasing by chance, ${n + 1} of ${SHUFFLES}.`); }
+    curves.push(["chance", COUNTS.map((_, n) => draws.reduce((sum, one) => sum + one[n], 0) / SHUFFLES)]);
+    const mean = values => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const words = curves.map(([name, values]) => `${name} ${number(mean(values))}`).join(", ");
+    $(".curves").replaceChildren(plotted(curves, `Logit of ${plan.classes[target]} while places are erased; mean over the curve: ${words}`),
+      make("figcaption", {}, `Logit of ${plan.classes[target]} from nothing erased (left) to everything (right). Mean over the curve, where lower means that the order finds the evidence earlier: ${words} (mean of ${SHUFFLES} orders).`));
+    $(".curves").hidden = false;
+    tell(`Mean logit over the curve: ${words}.`);
+  });
+
+  function plotted(curves, words) {
+    const svg = (tag, attributes, ...children) => { const element = document.createElementNS("http://www.w3.org/2000/svg", tag); for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value); element.append(...children); return element; };
+    const all = curves.flatMap(([, values]) => values), low = Math.min(...all, 0), high = Math.max(...all), [wide, tall] = [440, 200];
+    const at = (count, value) => [40 + (wide - 110) * count / PLACES, 12 + (tall - 24) * (high - value) / (high - low || 1)].map(one => one.toFixed(1));
+    const level = value => [svg("line", { x1: 40, x2: wide - 70, y1: at(0, value)[1], y2: at(0, value)[1], class: "level" }), svg("text", { x: 34, y: +at(0, value)[1] + 4, "text-anchor": "end" }, number(value, 1))];
+    const ends = curves.map(([, values], n) => ({ n, y: +at(PLACES, values.at(-3))[1] })).sort((a, b) => a.y - b.y);
+    ends.forEach((end, n) => { if (n) end.y = Math.max(end.y, ends[n - 1].y + 15); });
+    const lines = curves.map(([name, values]) => svg("polyline", { class: `curve ${name}`, points: values.map((value, n) => at(COUNTS[n], value).join()).join(" ") }));
+    return svg("svg", { viewBox: `0 0 ${wide} ${tall}`, role: "img", "aria-label": words }, ...[high, low].flatMap(level), ...lines,
+      ...ends.map(({ n, y }) => svg("text", { x: wide - 62, y: y + 4, class: `label ${curves[n][0]}` }, curves[n][0])));
+  }
 
   /* ---- channels ---- */
 
@@ -391,6 +422,7 @@
     $(".reveal").addEventListener("click", reveal);
     $(".first input").addEventListener("change", event => { if (!event.target.checked && state.guess) reveal(); });
     $(".erase").addEventListener("click", compare);
+    $(".delete").addEventListener("click", deletion);
     $(".grow form").addEventListener("submit", event => { event.preventDefault(); grow(); });
     $(".grow form").addEventListener("change", limitChannel);
     $(".grow .stop").addEventListener("click", () => engine("halt"));
