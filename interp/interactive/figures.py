@@ -152,7 +152,7 @@ def activation_grid(
     }
     best = channels[:, start[0], start[1]].tolist()
     still = row([photograph[0], *(pictures[channel] for channel in best[:3])])
-    return LiveFigure("grid", data, still, f"{alt}, and what its strongest channels look for")
+    return LiveFigure("grid", data, still, f"{alt}, and what is strongest at the place that one points at")
 
 
 def _cells(places: Tensor, values: Tensor) -> list[list[list[tuple[int, float]]]]:
