@@ -1,6 +1,6 @@
 """Measure what two channels give together, and strips of pictures from one channel to another.
 
-python tools/measure_interaction.py             the numbers, three minutes on one core
+python tools/measure_interaction.py             the numbers, five minutes on one core
 python tools/measure_interaction.py pictures    the strip of 256 pixels in book/_data, one minute
 """
 
@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from interp import featurevis as fv
 from interp import hooks, store, zoo
 
-LAYERS, PAIRS, SIZE, STEPS, SEED, FRAMES = ("blocks.3.2", "blocks.4.2"), 8, 128, 64, 0, 5
+LAYERS, PAIRS, SIZE, STEPS, FRAMES = ("blocks.3.2", "blocks.4.2"), 8, 128, 64, 5
+SEEDS = (0, 1)  # of the pairs; the strips have the first
 SCENES, SCENE_SIZE = 300, 128
-STRIPS = 2  # pairs of each layer
-WAYS = ("own starts", "one start", "shared parts")
+STRIPS = 2  # pairs of each layer: the most alike and the least
+WAYS = ("own starts", "one start", "one start, same moves", "shared parts")
 HERO = ("blocks.4.2", 47, 33)
 
 
@@ -29,23 +30,24 @@ def main() -> None:
     model = zoo.load_model().requires_grad_(False)
     if "pictures" in sys.argv:
         return pictures(model)
-    pairs, strips = [], []
+    pairs, again, strips = [], [], []
     for layer in LAYERS:
         everyday = store.remember(usual, model, layer)
         chosen = disjoint(everyday.T.corrcoef(), PAIRS)
-        pairs += store.remember(together, model, layer, chosen, everyday)
+        pairs += store.remember(of_pairs, model, layer, chosen, everyday, SEEDS[0])
+        again += store.remember(of_pairs, model, layer, chosen, everyday, SEEDS[1])
         for pair in (chosen[0], chosen[-1])[:STRIPS]:
             strips += [
                 {"layer": layer, "pair": pair, "way": way}
-                | store.remember(strip_numbers, model, layer, pair, way)
+                | store.remember(of_strip, model, layer, pair, way, everyday.mean(0)[list(pair)])
                 for way in WAYS
             ]
     save(
         "interaction",
-        {"size": SIZE, "steps": STEPS, "frames": FRAMES, "pairs": pairs, "strips": strips},
+        {"size": SIZE, "steps": STEPS, "frames": FRAMES, "pairs": pairs, "again": again, "strips": strips},
         how="python tools/measure_interaction.py",
         on=f"zoo.load_model(), {PAIRS} disjoint pairs of channels in each of {len(LAYERS)} layers, half of them the "
-        f"most alike on {SCENES} scenes, half the least; seed {SEED}; strips for {STRIPS} pairs of each layer",
+        f"most alike on {SCENES} scenes, half the least; seeds {SEEDS}; strips for {STRIPS} pairs of each layer",
     )
     return None
 
@@ -76,27 +78,28 @@ def answers(model: nn.Module, images: Tensor, layer: str) -> Tensor:
     return hooks.activations(model, images, layer).mean((2, 3))
 
 
-def together(
-    model: nn.Module, layer: str, pairs: Sequence[tuple[int, int]], everyday: Tensor
+def of_pairs(
+    model: nn.Module, layer: str, pairs: Sequence[tuple[int, int]], everyday: Tensor, seed: int
 ) -> list[dict[str, object]]:
     """Return for each pair which share of its rise over the scenes' level each channel keeps, in several pictures."""
     alike, level = everyday.T.corrcoef(), everyday.mean(0)
     units = [channel for pair in pairs for channel in pair]
     wishes = [fv.channel(layer, unit) for unit in units]
     wishes += [fv.channel(layer, a) + fv.channel(layer, b) for a, b in pairs]
-    made = fv.render_many(model, wishes, size=SIZE, steps=STEPS, seed=SEED, batch=15)
+    wishes += [side_by_side(layer, pair) for pair in pairs]
+    made = fv.render_many(model, wishes, size=SIZE, steps=STEPS, seed=seed, batch=16)
     grown = torch.cat([one.images for one in made])
-    alone, sums = grown[: len(units)], grown[len(units) :]
+    alone, sums, windows = grown.split([len(units), len(pairs), len(pairs)])
     full = answers(model, alone, layer)[range(len(units)), units] - level[units]
     found: list[dict[str, object]] = []
     for place, pair in enumerate(pairs):
         one, two = alone[2 * place], alone[2 * place + 1]
         halves = torch.cat([one[..., : SIZE // 2], two[..., SIZE // 2 :]], dim=-1)
-        shown = torch.stack([sums[place], (one + two) / 2, halves, one, two])
+        shown = torch.stack([sums[place], (one + two) / 2, halves, windows[place], one, two])
         rise = (answers(model, shown, layer)[:, list(pair)] - level[list(pair)]) / full[
             2 * place : 2 * place + 2
         ]
-        names = ("sum", "blend", "halves", "first", "second")
+        names = ("sum", "blend", "halves", "windows", "first", "second")
         found.append(
             {"layer": layer, "pair": pair, "alike": alike[pair].item()}
             | {"full": full[2 * place : 2 * place + 2].tolist()}
@@ -105,34 +108,59 @@ def together(
     return found
 
 
+def side_by_side(layer: str, pair: tuple[int, int]) -> fv.Objective:
+    """Return the wish for one channel in the left half of a layer and another one in the right half.
+
+    It is the sum of two `toward` with windows, for pictures of any size: a rendering begins at half of its size.
+    """
+    one, two = pair
+
+    def score(values: Tensor) -> Tensor:
+        half = values.shape[-1] // 2
+        return values[:, one, :, :half].mean((1, 2)) + values[:, two, :, half:].mean((1, 2))
+
+    return fv.of_layer(layer, score, f"{layer}:{one} beside {two}")
+
+
+def in_step(images: Tensor, random: Sequence[torch.Generator]) -> Tensor:
+    """A transform that moves nothing: it gives all images of a batch the random numbers of the first."""
+    for one in random[1:]:
+        one.set_state(random[0].get_state())
+    return images
+
+
 def wishes_of(layer: str, pair: tuple[int, int], frames: int = FRAMES) -> list[fv.Objective]:
     one, two = (fv.channel(layer, unit) for unit in pair)
     return [(1 - at) * one + at * two for at in torch.linspace(0, 1, frames).tolist()]
 
 
 def strip(
-    model: nn.Module, layer: str, pair: tuple[int, int], way: str, size: int = SIZE, seed: int = SEED
+    model: nn.Module, layer: str, pair: tuple[int, int], way: str, size: int = SIZE, seed: int = SEEDS[0]
 ) -> Tensor:
     """Return pictures from one channel to another, (frames, 3, H, W), as the chapter does."""
     wanted = fv.together(wishes_of(layer, pair))
     own = fv.standard_image(size, [part.name for part in wanted.parts], seed)
-    if way == "one start":
+    if way.startswith("one start"):
         own.coefficients.data[:] = own.coefficients.data[:1].clone()
     start = fv.SharedImage(own, fv.pyramid(size, FRAMES)) if way == "shared parts" else own
     steps = STEPS if size == SIZE else 96
-    return fv.render(model, wanted, start, size=size, steps=steps, seed=seed).images
+    moves = (in_step, *fv.STANDARD) if way.endswith("same moves") else fv.STANDARD
+    return fv.render(model, wanted, start, size=size, steps=steps, seed=seed, transforms=moves).images
 
 
-def strip_numbers(model: nn.Module, layer: str, pair: tuple[int, int], way: str) -> dict[str, object]:
+def of_strip(
+    model: nn.Module, layer: str, pair: tuple[int, int], way: str, level: Tensor
+) -> dict[str, object]:
+    """Return how much is alike in a strip, and its weighted sums, counted from the channels' level on scenes, (2,)."""
     images = strip(model, layer, pair, way)
     values = hooks.activations(model, images, layer)[:, list(pair)]
     weights = torch.linspace(0, 1, FRAMES)
-    means = values.mean((2, 3))
+    means = values.mean((2, 3)) - level
     return {
         "neighbors": alike(images[:-1], images[1:]).mean().item(),
         "ends": alike(images[:1], images[-1:]).item(),
         "maps": alike(values[:-1], values[1:]).mean().item(),
-        "score": ((1 - weights) * means[:, 0] + weights * means[:, 1]).tolist(),
+        "rise": ((1 - weights) * means[:, 0] + weights * means[:, 1]).tolist(),
         "contrast": fv.contrast(images).mean().item(),
     }
 
