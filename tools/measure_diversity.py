@@ -1,20 +1,23 @@
 """Measure several faces of a channel: how much they keep, and how different they and the real images are.
 
-python tools/measure_diversity.py             the numbers, four minutes on one core
-python tools/measure_diversity.py pictures    the faces of 256 pixels in book/_data, one minute
+python tools/measure_diversity.py             the numbers, seven minutes on one core
+python tools/measure_diversity.py LAYER       one of the two layers; the numbers of a layer are kept in the store
+python tools/measure_diversity.py pictures    then the faces of 256 pixels in book/_data, one minute
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from measure_naive import spread
-from measured import save, save_sheet
+from measured import FOLDER, save, save_sheet
 from torch import Tensor, nn
 
 from interp import featurevis as fv
@@ -24,7 +27,7 @@ CHOSEN = {"blocks.3.2": 42, "blocks.4.2": 47}
 UNITS, FACES, SIZE, STEPS, SEED, KEPT = 9, 4, 128, 64, 0, 0.8
 WEIGHTS = (0.8, 0.4, 0.2, 0.1)
 SCENES, TOP, MANY = 900, 8, 40
-HERO, HERO_WEIGHT = ("blocks.4.2", 47), 0.8
+HERO = ("blocks.4.2", 47)
 
 
 def main() -> None:
@@ -32,13 +35,17 @@ def main() -> None:
     model = zoo.load_model().requires_grad_(False)
     if "pictures" in sys.argv:
         return pictures(model)
-    units = [unit for layer in CHOSEN for unit in of_layer(model, layer)]
+    layers = sys.argv[1:] or list(CHOSEN)
+    units = [unit for layer in layers for unit in store.remember(of_layer, model, layer)]
+    if sys.argv[1:]:
+        return None
     save(
         "diversity",
         {"size": SIZE, "steps": STEPS, "faces": FACES, "top": TOP, "weights": list(WEIGHTS), "units": units},
         how="python tools/measure_diversity.py",
         on=f"zoo.load_model(), {UNITS} channels of each of {len(CHOSEN)} layers, {FACES} pictures each, seed {SEED}; "
-        f"the {TOP} scenes of {SCENES} (seed 0, {SIZE} pixels) that each channel answers to most",
+        f"the {TOP} (and, for the nearest one, {MANY}) of {SCENES} scenes (seed 0, {SIZE} pixels) that each channel "
+        "answers to most, no cut-out in two of them",
     )
     return None
 
@@ -53,6 +60,7 @@ class Real:
         best: (scenes, C), each channel's largest value.
         place: (scenes, C), where that was, row * width + column.
         values: (scenes, C, positions).
+        things: for each scene the names of the cut-outs in it.
     """
 
     level: Tensor
@@ -60,16 +68,28 @@ class Real:
     best: Tensor
     place: Tensor
     values: Tensor
+    things: list[set[str]]
 
 
 def of_scenes(model: nn.Module, layer: str) -> Real:
-    scenes = zoo.Scenes("all", SIZE, length=SCENES)
-    batches = [range(at, at + 50) for at in range(0, SCENES, 50)]
-    pixels = [torch.stack([scenes[index].image for index in batch]) for batch in batches]
-    parts = [hooks.activations(model, batch, layer).flatten(2) for batch in pixels]
-    values = torch.cat(parts)
+    scenes = [zoo.Scenes("all", SIZE, length=SCENES)[index] for index in range(SCENES)]
+    batches = torch.split(torch.stack([scene.image for scene in scenes]), 50)
+    values = torch.cat([hooks.activations(model, batch, layer).flatten(2) for batch in batches])
+    things = [{thing.cutout.name for thing in (s.main, s.second) if thing} for s in scenes]
     best, place = values.max(2)
-    return Real(values.mean((0, 2)), values.std((0, 2)), best, place, values)
+    return Real(values.mean((0, 2)), values.std((0, 2)), best, place, values, things)
+
+
+def apart(
+    order: Sequence[int], things: list[set[str]], count: int, used: set[str] | None = None
+) -> list[int]:
+    """Return the first scenes of an order none of whose cut-outs is in an earlier one or among the used ones."""
+    seen, found = set(used or ()), []
+    for scene in order:
+        if not seen & things[scene]:
+            seen |= things[scene]
+            found.append(scene)
+    return found[:count]
 
 
 def vectors(values: Tensor, channel: int, real: Real) -> Tensor:
@@ -93,9 +113,24 @@ def nearest(found: Tensor, real: Tensor) -> list[float]:
     return F.cosine_similarity(found[:, None], real[None], dim=2).amax(1).tolist()
 
 
-def grow(model: nn.Module, layer: str, channel: int, weight: float, full: float, size: int = SIZE) -> Tensor:
-    """Return pictures of a channel that have to differ by a weight, as the chapter does."""
-    wish = fv.channel(layer, channel) / full + weight * fv.diversity(layer)
+def alike(values: Tensor) -> float:
+    """Return the mean cosine of the Gram matrices of all pairs of images, from activations (N, C, H, W)."""
+    return -fv.diversity("it")({"it": values}).mean().item()
+
+
+def differing(layer: str, level: Tensor, centered: bool) -> fv.Objective:
+    """Return `fv.diversity`, of the activations as they are or counted from each channel's level."""
+    if not centered:
+        return fv.diversity(layer)
+
+    def score(values: Tensor) -> Tensor:
+        return fv.diversity("it")({"it": values - level[:, None, None]})
+
+    return fv.of_layer(layer, score, f"{layer}:diversity, centered")
+
+
+def grow(model: nn.Module, layer: str, channel: int, wish: fv.Objective, size: int = SIZE) -> Tensor:
+    """Return pictures of a wish for a channel, one for each start, as the chapter does."""
     start = fv.standard_image(size, [f"{layer}:{channel} #{face}" for face in range(FACES)], SEED)
     return fv.render(model, wish, start, size=size, steps=STEPS if size == SIZE else 96, seed=SEED).images
 
@@ -103,23 +138,75 @@ def grow(model: nn.Module, layer: str, channel: int, weight: float, full: float,
 def of_layer(model: nn.Module, layer: str) -> list[dict[str, object]]:
     real = of_scenes(model, layer)
     channels = spread(len(real.level), 11, CHOSEN[layer])[:UNITS]
-    return [of_channel(model, layer, channel, real) for channel in channels]
+    made = [ways(model, layer, channel, real.level) for channel in channels]
+    return [
+        of_channel(model, layer, channel, real, made[index], made[index - 1]["starts"]["images"])
+        for index, channel in enumerate(channels)
+    ]
 
 
-def of_channel(model: nn.Module, layer: str, channel: int, real: Real) -> dict[str, object]:
-    order = real.best[:, channel].argsort(descending=True)[:MANY]
-    seen = vectors(real.values[order], channel, real)
-    apart, faces = store.remember(two_ways, model, layer, channel, real.level[channel].item())
-    found: dict[str, object] = {"layer": layer, "channel": channel, "scenes": order[:TOP].tolist()}
-    found |= {"places": real.place[order[:TOP], channel].tolist()}
+def ways(model: nn.Module, layer: str, channel: int, level: Tensor) -> dict[str, dict[str, Any]]:
+    """Return pictures without a reward, and with each of two, of the largest weight that leaves each its share."""
+
+    def rise(images: Tensor) -> Tensor:
+        return hooks.activations(model, images, layer)[:, channel].mean((1, 2)) - level[channel]
+
+    single = grow(model, layer, channel, fv.channel(layer, channel))
+    full = rise(single).mean().item()
+    found: dict[str, dict[str, Any]] = {"starts": {"images": single, "weight": 0.0}}
+    for name, centered in (("faces", False), ("centered", True)):
+        reward = differing(layer, level, centered)
+
+        def faces(weight: float, reward: fv.Objective = reward) -> Tensor:
+            return grow(model, layer, channel, fv.channel(layer, channel) / full + weight * reward)
+
+        found[name] = largest(faces, lambda images: bool(rise(images).min() >= KEPT * full), single)
+    for way in found.values():
+        way |= {"kept": (rise(way["images"]) / full).tolist(), "full": full}
+    return found
+
+
+def largest(
+    faces: Callable[[float], Tensor], enough: Callable[[Tensor], bool], otherwise: Tensor
+) -> dict[str, Any]:
+    """Return the pictures of the largest weight that are good enough; those without a reward where none is."""
+    for weight in WEIGHTS:
+        images = faces(weight)
+        if enough(images):
+            return {"images": images, "weight": weight}
+    return {"images": otherwise, "weight": 0.0}
+
+
+def of_channel(
+    model: nn.Module, layer: str, channel: int, real: Real, made: dict[str, dict[str, Any]], stranger: Tensor
+) -> dict[str, object]:
+    """Return what is real and what is shown of a channel; a stranger is the pictures of another channel."""
+    order = real.best[:, channel].argsort(descending=True).tolist()
+    many = apart(order, real.things, MANY)
+    used = set[str]().union(*(real.things[scene] for scene in many))
+    others = apart(range(SCENES), real.things, TOP, used)
+    seen = vectors(real.values[many], channel, real)
+    plain = vectors(real.values[others], channel, real)
+    strange = vectors(hooks.activations(model, stranger, layer), channel, real)
+    found: dict[str, object] = {"layer": layer, "channel": channel, "scenes": many[:TOP]}
+    found |= {"places": real.place[many[:TOP], channel].tolist(), "drive": _drive(real, many, channel)}
     found |= {"real": difference(seen[:TOP]), "real nearest": _left_out(seen)}
-    for name, way in (("seeds", apart), ("faces", faces)):
-        vector = vectors(hooks.activations(model, way["images"], layer), channel, real)
+    found |= {"any scene nearest": nearest(plain, seen), "other channel nearest": nearest(strange, seen)}
+    for name, way in made.items():
+        values = hooks.activations(model, way["images"], layer)
+        vector = vectors(values, channel, real)
         found[name] = difference(vector)
         found[f"{name} nearest"] = nearest(vector, seen)
-        found[f"{name} gram"] = way["gram"]
-        found[f"{name} kept"] = way["kept"]
-    return found | {"weight": faces["weight"], "full": apart["full"]}
+        found[f"{name} alike"] = alike(values)
+        found[f"{name} alike, centered"] = alike(values - real.level[:, None, None])
+        found |= {f"{name} {key}": way[key] for key in ("kept", "weight")}
+    return found | {"full": made["starts"]["full"]}
+
+
+def _drive(real: Real, scenes: list[int], channel: int) -> list[float]:
+    """Return by how many standard deviations a channel rises in the first and in the last of some scenes."""
+    values = real.best[[scenes[0], scenes[-1]], channel]
+    return ((values - real.level[channel]) / real.deviation[channel]).tolist()
 
 
 def _left_out(seen: Tensor) -> list[float]:
@@ -128,44 +215,25 @@ def _left_out(seen: Tensor) -> list[float]:
     return cosines.amax(1)[:TOP].tolist()
 
 
-def two_ways(
-    model: nn.Module, layer: str, channel: int, level: float
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return pictures without and with diversity, of the largest weight that leaves every face its share."""
-
-    def rise(images: Tensor) -> Tensor:
-        return hooks.activations(model, images, layer)[:, channel].mean((1, 2)) - level
-
-    apart = grow(model, layer, channel, 0.0, 1.0)
-    full = rise(apart).mean().item()
-    for weight in WEIGHTS:
-        faces = grow(model, layer, channel, weight, full)
-        if rise(faces).min() >= KEPT * full:
-            break
-    else:
-        weight = 0.0
-
-    def entry(images: Tensor, used: float) -> dict[str, Any]:
-        gram = 1 + fv.diversity("it")({"it": hooks.activations(model, images, layer)}).mean().item()
-        return {
-            "images": images,
-            "gram": gram,
-            "kept": (rise(images) / full).tolist(),
-            "weight": used,
-            "full": full,
-        }
-
-    return entry(apart, 0.0), entry(faces, weight)
-
-
 def pictures(model: nn.Module) -> None:
+    """Write the faces of one channel without a reward, and with the weight that was found for them."""
     layer, channel = HERO
-    apart = grow(model, layer, channel, 0.0, 1.0, 256)
-    full = hooks.activations(model, apart, layer)[:, channel].mean().item()
-    faces = grow(model, layer, channel, HERO_WEIGHT, full, 256)
-    kept = hooks.activations(model, faces, layer)[:, channel].mean((1, 2)) / full
-    print("kept", [round(one, 3) for one in kept.tolist()])
-    save_sheet("faces", [apart, faces])
+    measured = json.loads((FOLDER / "diversity.json").read_text(encoding="utf-8"))["units"]
+    unit = next(one for one in measured if (one["layer"], one["channel"]) == HERO)
+    level = of_scenes(model, layer).level
+    single = grow(model, layer, channel, fv.channel(layer, channel), 256)
+    wish = fv.channel(layer, channel) / unit["full"]
+    rows = [
+        grow(
+            model,
+            layer,
+            channel,
+            wish + unit[f"{name} weight"] * differing(layer, level, name != "faces"),
+            256,
+        )
+        for name in ("faces", "centered")
+    ]
+    save_sheet("faces", [single, *rows])
 
 
 if __name__ == "__main__":
