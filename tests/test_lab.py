@@ -201,6 +201,12 @@ def test_the_site_says_what_its_weights_are(site: Path, planned: lab.Plan) -> No
     assert np.array_equal(np.frombuffer(raw, "<f2"), planned.weights)
     held = (site / "weights.js").read_text().removeprefix('var labWeights = "').removesuffix('";\n')
     assert base64.b64decode(held) == packed
+    examples = json.loads(
+        (site / "examples.js").read_text().removeprefix("var labExamples = ").removesuffix(";\n")
+    )
+    assert {name: base64.b64decode(text) for name, text in examples.items()} == {
+        "cat": (site / "examples" / "cat.webp").read_bytes()
+    }
     assert f"({len(packed) / 1e6:.1f} MB)" in (site / "index.html").read_text()
 
 

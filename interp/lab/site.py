@@ -100,6 +100,7 @@ def write(model: nn.Module, folder: Path, examples: Iterable[Example], frame: Fr
     frame, planned = frame or Frame(), plan(model)
     (folder / "examples").mkdir(parents=True, exist_ok=True)
     figures = [_example(model, example, folder / "examples", planned.side) for example in examples]
+    _write_text(folder / "examples.js", _examples_script(folder / "examples"))
     packed = _write_weights(planned, folder)
     _write_text(folder / "plan.js", _plan_script(planned, packed, frame))
     _write_text(folder / "engine.js", engine_script())
@@ -214,6 +215,13 @@ def overlaid(images: Tensor, heat: Tensor) -> Image.Image:
     colors = np.stack([np.interp(place, range(len(COLORS)), stop) for stop in stops])
     mixed = HEAT * torch.from_numpy(colors)[None] + (1 - HEAT) * images
     return _as_pil(mixed)
+
+
+def _examples_script(folder: Path) -> str:
+    """Return the photographs as a script, for pages opened from a folder."""
+    files = [path for path in sorted(folder.glob("*.webp")) if not path.stem.endswith("-map")]
+    held = {path.stem: base64.b64encode(path.read_bytes()).decode() for path in files}
+    return f"var labExamples = {json.dumps(held)};\n"
 
 
 def _as_pil(images: Tensor) -> Image.Image:

@@ -68,7 +68,7 @@
   }
 
   async function weights(signal, progress) {
-    if (location.protocol === "file:") return checked(await fromScript());
+    if (location.protocol === "file:") return checked(decoded(await script("weights.js", "labWeights")));
     const cache = await globalThis.caches?.open(kept).catch(() => null), hit = await cache?.match(file);
     if (hit) { try { return await checked(new Uint8Array(await hit.arrayBuffer())); } catch { await cache.delete(file); } }
     const answer = await fetch(file, { signal });
@@ -82,8 +82,13 @@
   }
 
   /* A page that is opened from a folder may fetch nothing, but it may load a script. */
-  const fromScript = () => new Promise((done, fail) => document.head.append(make("script", { src: "weights.js", error: () => fail(new Error("weights.js is not beside this page.")),
-    load: () => done(Uint8Array.from(atob(globalThis.labWeights), character => character.charCodeAt(0))) })));
+  const script = (src, name) => globalThis[name] !== undefined ? Promise.resolve(globalThis[name]) : new Promise((done, fail) =>
+    document.head.append(make("script", { src, error: () => fail(new Error(`${src} is not beside this page.`)), load: () => done(globalThis[name]) })));
+  const decoded = text => Uint8Array.from(atob(text), character => character.charCodeAt(0));
+
+  /* Nor may it read the pixels of a picture that is a file beside it. */
+  const example = async picture => location.protocol === "file:"
+    ? new Blob([decoded((await script("examples.js", "labExamples"))[picture.closest(".example").id])], { type: "image/webp" }) : picture;
 
   async function load() {
     const stop = new AbortController(), bar = $(".progress"), button = $(".load"), cancel = $(".cancel");
@@ -95,7 +100,7 @@
       const bytes = await weights(stop.signal, share => { bar.value = share; });
       if (stop.signal.aborted) throw new DOMException("", "AbortError");
       engine = startEngine();
-      const { fast } = await engine("load", { plan, kernels: Uint8Array.from(atob(plan.kernels), character => character.charCodeAt(0)), weights: bytes.buffer });
+      const { fast } = await engine("load", { plan, kernels: decoded(plan.kernels), weights: bytes.buffer });
       $(".start").hidden = true;
       $(".own").hidden = $(".grow").hidden = false;
       document.querySelectorAll(".example button").forEach(one => { one.hidden = false; });
@@ -125,7 +130,7 @@
   }
 
   const look = (source, name) => work("Looking.", async () => {
-    const pixels = await readPhotograph(source, side), began = performance.now();
+    const pixels = await readPhotograph(source instanceof HTMLImageElement ? await example(source) : source, side), began = performance.now();
     Object.assign(state, { pixels, name, off: [], place: null }, await engine("look", { pixels }));
     const took = performance.now() - began;
     state.target = order(state.logits)[0];
@@ -382,13 +387,13 @@
   /* ---- the address holds the state: #example/class/place ---- */
 
   function toAddress() {
-    if (!state.name) { history.replaceState(null, "", location.pathname + location.search); return; }
     const parts = [state.name, plan.classes[state.target], ...state.place === null ? [] : [state.place]];
-    history.replaceState(null, "", `#${parts.map(encodeURIComponent).join("/")}`);
+    const address = state.name ? `#${parts.map(encodeURIComponent).join("/")}` : location.pathname + location.search;
+    try { history.replaceState(null, "", address); } catch { /* some browsers keep the address of a file as it is */ }
   }
 
   async function fromAddress() {
-    const [name, label, place] = location.hash.slice(1).split("/").map(decodeURIComponent), picture = [...document.querySelectorAll(".example")].find(one => one.id === name);
+    const [name, label, place] = location.hash.slice(1).split("/").map(part => { try { return decodeURIComponent(part); } catch { return part; } }), picture = [...document.querySelectorAll(".example")].find(one => one.id === name);
     if (!picture || !engine) return;
     await look(picture.querySelector("img"), name);
     const index = plan.classes.indexOf(label);
