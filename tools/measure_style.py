@@ -1,6 +1,6 @@
 """Measure style transfer: how near results come to a style and stay to a content, and what a second network says.
 
-python tools/measure_style.py             the numbers, three minutes on one core
+python tools/measure_style.py             the numbers, six minutes on one core
 python tools/measure_style.py pictures    the results of 256 pixels in book/_data, one minute
 """
 
@@ -35,8 +35,7 @@ def main() -> None:
         for photograph in PHOTOGRAPHS
     ]
     dial = [
-        {"of": photograph, "like": style, "weight": weight}
-        | pair(model, judge, photograph, style, weight)["result"]
+        {"of": photograph, "like": style, "weight": weight} | of_dial(model, photograph, style, weight)
         for photograph, style in zip(PHOTOGRAPHS, STYLES, strict=True)
         for weight in DIAL
     ]
@@ -76,13 +75,20 @@ def content(photograph: Tensor, layer: str = CONTENT) -> fv.Objective:
     return fv.of_pair(layer, near, photograph, f"{layer}:content")
 
 
-def styled(model: nn.Module, photograph: Tensor, look: Tensor, weight: float) -> Tensor:
-    """Return a photograph in another style, (1, 3, H, W), as the chapter does."""
+def styled(
+    model: nn.Module, photograph: Tensor, look: Tensor, weight: float, *, noise: bool = False
+) -> Tensor:
+    """Return a photograph in another style, (1, 3, H, W), as the chapter does.
+
+    Args:
+        weight: of the content.
+        noise: whether to start from noise; if not, from the photograph.
+    """
     wish = sum(fv.style(layer, hooks.activations(model, look, layer)) for layer in STYLE) / len(STYLE)
     wish = wish + weight * content(photograph)
-    start = fv.FourierImage.of(photograph)
-    moves = (fv.jitter(4),)
     size = photograph.shape[-1]
+    start = fv.FourierImage(size) if noise else fv.FourierImage.of(photograph)
+    moves = (fv.jitter(4),)
     return fv.render(
         model, wish, start, size=size, steps=[fv.Stage(size, STEPS)], transforms=moves, rate=RATE, seed=SEED
     ).images
@@ -121,8 +127,14 @@ def pair(
     model: nn.Module, judge: nn.Module, photograph: str, style: str, weight: float
 ) -> dict[str, dict[str, float]]:
     one, look = square(photograph), texture(model, style)
-    result = store.remember(styled, model, one, look, weight)
-    shown = {"photograph": one, "recolored": recolored(one, look), "style": look, "result": result}
+    shown = {
+        "photograph": one,
+        "recolored": recolored(one, look),
+        "style": look,
+        "no content": store.remember(styled, model, one, look, 0.0),
+        "from noise": store.remember(styled, model, one, look, weight, noise=True),
+        "result": store.remember(styled, model, one, look, weight),
+    }
     return {
         name: {
             "style": far(model, images, look),
@@ -132,6 +144,12 @@ def pair(
         }
         for name, images in shown.items()
     }
+
+
+def of_dial(model: nn.Module, photograph: str, style: str, weight: float) -> dict[str, float]:
+    one, look = square(photograph), texture(model, style)
+    images = store.remember(styled, model, one, look, weight)
+    return {"style": far(model, images, look), "content": moved(model, images, one)}
 
 
 def pictures(model: nn.Module) -> None:
