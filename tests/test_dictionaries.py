@@ -1,7 +1,9 @@
 """Dictionaries: the error as stated, and codes that every other part of the package takes for a layer."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from scipy.optimize import nnls
 from torch import nn
 
-from interp import dictionaries, folding, hooks, microscope, spectrum, zoo
+from interp import cli, dictionaries, folding, hooks, microscope, spectrum, zoo
 from interp import featurevis as fv
 from interp.errors import BadInputError, MissingExtraError
 
@@ -265,11 +267,11 @@ def test_a_spectrum_of_codes_has_the_extremes_of_the_codes(model, images, found)
 
 
 def test_atoms_are_pages_of_the_microscope(model, found, tmp_path):
-    scenes = zoo.Scenes("train", 128, length=12)
+    scenes = zoo.Scenes("train", 64, length=12)
     coded = dictionaries.with_codes(model, LAYER, found["nmf"])
     source = spectrum.Items(scenes, "twelve scenes", class_names=zoo.SCENE_CLASSES)
     job = spectrum.Job(coded, [CODES], source, spectrum.Measure("max", k=3, sample=12))
-    site = microscope.build(job, tmp_path / "atoms", title="Six atoms", side=32, steps=0).parent
+    site = microscope.build(job, tmp_path / "atoms", title="Six atoms", side=32, steps=2).parent
 
     def told(name):
         text = (site / "data" / f"{name}.js").read_text(encoding="utf-8")
@@ -285,6 +287,18 @@ def test_atoms_are_pages_of_the_microscope(model, found, tmp_path):
         assert loudest["s"] == pytest.approx(sorted(loudest["s"], reverse=True))
         assert loudest["s"] == pytest.approx(codes[:, atom].topk(3).values.tolist(), rel=1e-3)
         assert index["ids"][loudest["i"][0]] == codes[:, atom].argmax()
+
+
+def test_the_command_of_the_chapter_builds_the_pages(tmp_path, monkeypatch):
+    chapter = (Path(__file__).parents[1] / "book" / "lucent" / "dictionaries-measured.md").read_text("utf-8")
+    (program,) = re.findall(r"```python\n(# atoms\.py\n.*?)```", chapter, re.DOTALL)
+    (command,) = re.findall(r"^interp (microscope atoms\.py:network .*)$", chapter, re.MULTILINE)
+    smaller = program.replace("length=240", "length=4").replace(", 64)", ", 3)").replace("160", "64")
+    monkeypatch.chdir(tmp_path)
+    Path("atoms.py").write_text(smaller, encoding="utf-8")
+    words = command.replace("--size 160", "--size 64 --images 4 --side 16 --steps 0 -k 1").split()
+    assert cli.main(words) == 0
+    assert '"channels":3' in Path("atoms", "data", "index.js").read_text(encoding="utf-8")
 
 
 def test_names_of_before_find_their_layers_and_repeated_layers_stay_one(images, found):

@@ -1,13 +1,12 @@
 """Measure dictionaries of one layer by the exact masks of scenes: python tools/measure_dictionaries.py [SEED ...].
 
 With seeds, it measures those and keeps each in _build/dictionaries; without, it measures what is missing of all and
-writes book/_data/measured/dictionaries.json. With the word `wide` and seeds, it fits wide autoencoders, with frozen
-atoms as well, and keeps their codes; with the word alone, it adds to the file how many are silent, and their stability.
+writes book/_data/measured/dictionaries.json. With the word `frozen` and seeds, it fits wide autoencoders with frozen
+atoms and keeps their codes; with the word alone, it adds their stability to the file, and how many codes are silent.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import sys
@@ -32,6 +31,7 @@ FIT, JUDGED, SEEDS = 240, 240, (0, 1, 2, 3, 4)
 SMALL, SLICE = 64, 60
 KEPT = Path("_build/dictionaries")
 IGNORED, GROUND = -2, -1
+FROZEN = "frozen, wide"
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -281,49 +281,46 @@ def stable(one: Tensor, other: Tensor) -> float:
     return float(table[linear_sum_assignment(-table)].mean())
 
 
-def keep_wide(seed: int, steps: int = 600) -> None:
-    """Fit the wide autoencoder of a seed, and one with frozen atoms, and keep their codes."""
+def keep_frozen(seed: int) -> None:
+    """Fit an autoencoder as wide as the layer, with frozen atoms, and keep its codes: a control that came later."""
     model = zoo.load_model()
     images, _, _ = pictures(Scenes("val", SIZE, seed=0, length=JUDGED), JUDGED)
     _, _, some = fit_rows_of(model, seed)
-    auto = functools.partial(
-        dictionaries.sparse_autoencoder, some, some.shape[1], active=16, steps=steps, seed=seed
-    )
-    found = {"autoencoder, wide": auto(), "frozen, wide": auto(frozen=True)}
+    found = dictionaries.sparse_autoencoder(some, some.shape[1], active=16, steps=600, frozen=True, seed=seed)
     KEPT.mkdir(parents=True, exist_ok=True)
-    torch.save(kept_codes(found, rows_of(maps_of(model, images))), KEPT / f"wide-{seed}.pt")
+    torch.save(kept_codes({FROZEN: found}, rows_of(maps_of(model, images))), KEPT / f"frozen-{seed}.pt")
 
 
-def speaking(codes: Tensor) -> Tensor:
-    """Return the codes (N, K) that are not the same everywhere."""
-    return codes[:, codes.float().std(dim=0) > 0]
+def silent(codes: Tensor) -> float:
+    """Return the share of codes (N, K) that are the same everywhere."""
+    return float((codes.float().std(dim=0) == 0).float().mean())
 
 
-def add_wide() -> None:
-    """Add how many codes of the wide autoencoders never speak on the scenes of the test, and how steady they are."""
+def add_frozen() -> None:
+    """Add to the file what is kept of the control: its stability, and which codes never speak."""
     path = FOLDER / "dictionaries.json"
     results = json.loads(path.read_text(encoding="utf-8"))
     made = results.pop("made")
-    codes = [torch.load(file, weights_only=True) for file in sorted(KEPT.glob("wide-*.pt"))]
-    pairs = list(itertools.combinations(codes, 2))
-    results["wide"] = {
-        name: {
-            "silent": [1 - speaking(each[name]).shape[1] / each[name].shape[1] for each in codes],
-            "stability": [stable(one[name], other[name]) for one, other in pairs],
-            "of the speaking": [stable(speaking(one[name]), speaking(other[name])) for one, other in pairs],
-        }
-        for name in codes[0]
-    } | {"with": versions()}
+    frozen, others = (
+        [torch.load(file, weights_only=True) for file in sorted(KEPT.glob(f"{kind}-*.pt"))]
+        for kind in ("frozen", "codes")
+    )
+    results["stability"][FROZEN] = [
+        stable(a[FROZEN], b[FROZEN]) for a, b in itertools.combinations(frozen, 2)
+    ]
+    results["silent"] = {name: [silent(each[name]) for each in others] for name in others[0]}
+    results["silent"][FROZEN] = [silent(each[FROZEN]) for each in frozen]
+    results["added with"] = versions()
     path.write_text(json.dumps({"made": made, **rounded(results)}, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     words = sys.argv[1:]
-    if words[:1] == ["wide"]:
+    if words[:1] == ["frozen"]:
         for seed in map(int, words[1:]):
-            keep_wide(seed)
+            keep_frozen(seed)
         if not words[1:]:
-            add_wide()
+            add_frozen()
         return
     asked = [int(word) for word in words]
     for seed in asked or [seed for seed in SEEDS if not (KEPT / f"{seed}.json").exists()]:
