@@ -8,6 +8,7 @@ What has run is in the store, so that an interrupted run goes on.
 
 from __future__ import annotations
 
+import copy
 import sys
 import warnings
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from interp import hooks, image, store, zoo
 SIZE, STEPS, LARGE = 112, 48, 256
 LAYERS = ("blocks.0.0", "blocks.1.1", "blocks.2.1", "blocks.3.2", "blocks.4.2", "blocks.5.3")
 SHOWN = ("cat", "coffee")
+HOME = "cuda" if torch.cuda.is_available() else "cpu"
 WAYS: dict[str, fv.places.Likeness] = {
     "distance": fv.distance(),
     "cosine": fv.cosine(),
@@ -46,12 +48,13 @@ def invert(
     Args:
         paired: whether the photographs see the same transforms; if not, the goal is what they give as they are.
     """
+    model, photographs = copy.deepcopy(model).to(HOME), photographs.to(HOME)
     size = photographs.shape[-1]
     goal = photographs if paired else hooks.activations(model, photographs, layer)
     make = fv.like if paired else fv.toward
     start = fv.standard_image(size, [f"{index}" for index in range(len(photographs))])
     wanted = make(layer, goal, by=WAYS[way])
-    return fv.render(model, wanted, start, steps=[fv.Stage(size, steps)], seed=0).images
+    return fv.render(model, wanted, start, steps=[fv.Stage(size, steps)], seed=0).images.cpu()
 
 
 def large(model: nn.Module, name: str, layer: str, way: str) -> Tensor:
@@ -62,10 +65,21 @@ def large(model: nn.Module, name: str, layer: str, way: str) -> Tensor:
 
 
 def correlation(pictures: Tensor, photographs: Tensor) -> Tensor:
-    """Return the correlation of the brightness of every picture with that of every photograph, (N, N)."""
-    bright = [images.mean(1).flatten(1) for images in (pictures, photographs)]
-    a, b = (F.normalize(values - values.mean(1, keepdim=True), dim=1) for values in bright)
+    """Return the correlation of every picture (N, H, W) with every photograph over the pixels, (N, N)."""
+    flat = [images.flatten(1) for images in (pictures, photographs)]
+    a, b = (F.normalize(values - values.mean(1, keepdim=True), dim=1) for values in flat)
     return a @ b.T
+
+
+def shades(images: Tensor) -> dict[str, Tensor]:
+    """Return the three colors of images, the two differences between them, and the brightness, (N, H, W) each."""
+    red, green, blue = images.unbind(1)
+    plain = {"red": red, "green": green, "blue": blue}
+    return plain | {
+        "red-green": red - green,
+        "yellow-blue": (red + green) / 2 - blue,
+        "pixels": images.mean(1),
+    }
 
 
 def found(
@@ -73,20 +87,26 @@ def found(
 ) -> dict[str, list[float]]:
     """Return what the pictures have of their photographs, one number for each."""
     ours, theirs = (hooks.activations(model, images, layer) for images in (pictures, photographs))
-    pixels = correlation(pictures, photographs)
+    seen, wanted = shades(pictures), shades(photographs)
+    tables = {name: correlation(seen[name], wanted[name]) for name in seen}
     with torch.no_grad():
-        seen, known = (stranger(images) for images in (pictures, photographs))
+        found, known = (stranger(images) for images in (pictures, photographs))
     middle = known.mean(0)
-    alike = F.normalize(seen - middle, dim=1) @ F.normalize(known - middle, dim=1).T
+    alike = F.normalize(found - middle, dim=1) @ F.normalize(known - middle, dim=1).T
     count = len(pictures)
     return {
         "cosine": F.cosine_similarity(ours.flatten(1), theirs.flatten(1)).tolist(),
         "length": (ours.flatten(1).norm(dim=1) / theirs.flatten(1).norm(dim=1)).tolist(),
         "missed": ((ours - theirs).flatten(1).norm(dim=1) / theirs.flatten(1).norm(dim=1)).tolist(),
-        "pixels": pixels.diagonal().tolist(),
-        "other pixels": ((pixels.sum(1) - pixels.diagonal()) / (count - 1)).tolist(),
+        **{name: table.diagonal().tolist() for name, table in tables.items()},
+        **{f"other {name}": _others(table).tolist() for name, table in tables.items()},
         "recognized": (alike.argmax(1) == torch.arange(count)).float().tolist(),
     }
+
+
+def _others(table: Tensor) -> Tensor:
+    """Return for each picture its mean correlation with the photographs of others."""
+    return (table.sum(1) - table.diagonal()) / (len(table) - 1)
 
 
 def numbers(model: nn.Module) -> None:
