@@ -267,6 +267,7 @@
     const level = value => [svg("line", { x1: 40, x2: wide - 70, y1: at(0, value)[1], y2: at(0, value)[1], class: "level" }), svg("text", { x: 34, y: +at(0, value)[1] + 4, "text-anchor": "end" }, number(value, 1))];
     const ends = curves.map(([, values], n) => ({ n, y: +at(PLACES, values.at(-3))[1] })).sort((a, b) => a.y - b.y);
     ends.forEach((end, n) => { if (n) end.y = Math.max(end.y, ends[n - 1].y + 15); });
+    ends.reverse().forEach((end, n) => { end.y = Math.min(end.y, n ? ends[n - 1].y - 15 : tall - 8); });
     const lines = curves.map(([name, values]) => svg("polyline", { class: `curve ${name}`, points: values.map((value, n) => at(COUNTS[n], value).join()).join(" ") }));
     return svg("svg", { viewBox: `0 0 ${wide} ${tall}`, role: "img", "aria-label": words }, ...[high, low].flatMap(level), ...lines,
       ...ends.map(({ n, y }) => svg("text", { x: wide - 62, y: y + 4, class: `label ${curves[n][0]}` }, curves[n][0])));
