@@ -188,7 +188,7 @@
     $(".most").textContent = exact ? signed(most) : most.toPrecision(2);
     const name = plan.classes[state.target], mean = mapOf(state.target).reduce((sum, value) => sum + value, 0) / PLACES, bias = state.logits[state.target] - mean;
     $(".about").textContent = exact ? `${name}: the mean of the map is ${number(mean)}; with the bias ${signed(bias)} that is the logit, ${number(state.logits[state.target])}. Evidence against the class is shown as 0.`
-      : `${name}: how much the logit changes with a color of each pixel (the largest of three; white is the top half percent).`;
+      : `${name}: how much the logit changes with a color of each pixel (the largest of three; yellow is the top half percent).`;
     const hot = order(mapOf(state.target))[0];
     $(".heat").parentElement.setAttribute("aria-label", `Most evidence for ${name} in row ${Math.floor(hot / ACROSS) + 1}, column ${hot % ACROSS + 1}`);
   }
