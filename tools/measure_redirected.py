@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 
 import torch
-from measured import save
+from measured import exactly, save
 from torch import Tensor, nn
 
 from interp import featurevis as fv
@@ -24,12 +24,12 @@ def grown(
     """Return the scores (N,) of pictures of some channels, and whether they had no gradient at any step."""
     wanted = fv.together([fv.channel(layer, channel) for channel in channels])
     found = fv.render(model, wanted, steps=[fv.Stage(SIZE, STEPS)], redirect=redirect, seed=seed)
-    return found.score, torch.tensor(["no gradient" in problem for problem in found.problems])
+    return found.score.cpu(), torch.tensor(["no gradient" in problem for problem in found.problems])
 
 
 def main() -> None:
     warnings.simplefilter("ignore", fv.RenderingWarning)
-    model, results = zoo.load_model(), []
+    model, results = zoo.load_model().to(exactly()), []
     for layer in LAYERS:
         count = {"act_head": 1280}.get(layer) or model.get_submodule(
             layer.replace("act_expand", "expand")

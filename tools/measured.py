@@ -50,6 +50,14 @@ def _framed(picture: Tensor) -> Tensor:
     return torch.nn.functional.pad(picture, (0, GAP, 0, GAP), value=1.0)
 
 
+def exactly() -> torch.device:
+    """Return the device to measure on: a GPU, in whole float32, where there is one."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return torch.device("cuda")
+
+
 def made(how: str, on: str) -> dict[str, str]:
     """Return how, on what, when and with what something was made."""
     return {"how": how, "on": on, "when": f"{datetime.date.today()}", "with": versions()}
