@@ -153,9 +153,7 @@ class _Section:
     def row(self) -> str:
         """Return the line of the table: hits, misses, and how much of each kind separates them."""
         found = self.look.findings
-        told = (
-            ["not compared"] * len(KINDS) if found is None else [str(len(self._of(kind))) for kind in KINDS]
-        )
+        told = ["\N{EN DASH}"] * len(KINDS) if found is None else [str(len(self._of(kind))) for kind in KINDS]
         cells = "".join(f"<td>{text}</td>" for text in (*map(str, self.counts), *told))
         return f'<tr><th><a href="#c{self.target}">{html.escape(self.name)}</a></th>{cells}</tr>'
 
