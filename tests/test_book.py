@@ -5,6 +5,8 @@ The laws are shown on a small book in a folder of its own, with the real configu
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import re
 import shutil
@@ -587,6 +589,18 @@ def built_cells() -> Iterator[tuple[Path, Any]]:
     for file in files:
         for cell in nbformat.read(file, as_version=4).cells:
             yield file, cell
+
+
+def test_photographs_in_notebooks_are_light_and_drawings_stay_sharp() -> None:
+    noise = numpy.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=numpy.uint8)
+    for picture, kind in ((Image.fromarray(noise), "image/jpeg"), (Image.new("RGBA", (80, 60)), "image/png")):
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        data = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
+        found = notebooks._light(nbformat.v4.new_output("display_data", data))["data"]
+        assert set(found) == {kind}
+        with Image.open(io.BytesIO(base64.b64decode(found[kind]))) as kept:
+            assert kept.size == (80, 60)
 
 
 def test_no_role_is_left_in_the_built_notebooks() -> None:

@@ -7,7 +7,9 @@ chapter leads to its notebook, one to a page without code to the published site.
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 import os
 import re
 from collections.abc import Callable, Collection
@@ -18,7 +20,9 @@ import executed
 import install_cell
 import launch
 import nbformat
+from light_pictures import PHOTOGRAPHIC
 from nbformat import NotebookNode
+from PIL import Image
 from pybtex.database import Entry, parse_file
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -74,11 +78,35 @@ def _plain_cells(cell: NotebookNode, words: Words, docname: str) -> list[Noteboo
     """Return a cell as it stands in the notebook; a figure's caption becomes a text below it."""
     if cell.cell_type != "code":
         return [nbformat.v4.new_markdown_cell(plain(cell.source, words, docname))]
-    code = nbformat.v4.new_code_cell(cell.source, outputs=copy.deepcopy(cell.outputs))
+    code = nbformat.v4.new_code_cell(
+        cell.source, outputs=[_light(each) for each in copy.deepcopy(cell.outputs)]
+    )
     code.execution_count = cell.execution_count
     code.metadata["tags"] = list(cell.metadata.get("tags", []))
     caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
     return [code, nbformat.v4.new_markdown_cell(plain(caption, words, docname))] if caption else [code]
+
+
+def _light(output: NotebookNode) -> NotebookNode:
+    """Keep a photographic picture of an output as JPEG: its PNG is several times larger, and here it is text."""
+    data = output.get("data", {})
+    if "image/png" not in data:
+        return output
+    png = base64.b64decode(data["image/png"])
+    with Image.open(io.BytesIO(png)) as picture:
+        if len(png) < PHOTOGRAPHIC * picture.width * picture.height:
+            return output
+        data["image/jpeg"] = base64.b64encode(_jpeg(picture.convert("RGBA"))).decode()
+    del data["image/png"]
+    return output
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    on_white = Image.new("RGB", picture.size, "white")
+    on_white.paste(picture, mask=picture.getchannel("A"))
+    buffer = io.BytesIO()
+    on_white.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
 
 
 # --------------------------------------------------------------------------------------------------------------------
