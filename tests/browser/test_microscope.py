@@ -72,7 +72,7 @@ def test_a_channel_shows_what_the_data_say(site: Path, open_page: OpenPage) -> N
             "Maximum",
             "Positive optimized",
         ]
-        assert page.locator(".columns button.tile").count() == 36
+        assert page.locator(".columns .three button.tile").count() == 36
         assert page.locator(".histogram .marks i").count() == 36
         strongest = page.locator(".columns section").nth(4)
         values = [float(text) for text in strongest.locator(".values b").all_inner_texts()]
@@ -103,7 +103,7 @@ def test_keys_lead_from_channel_to_channel(site: Path, open_page: OpenPage) -> N
 def test_patches_replace_whole_images(site: Path, open_page: OpenPage) -> None:
     with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.2.1/7") as page:
         _drawn(page)
-        width = "() => document.querySelector('.columns button img').getBoundingClientRect().width"
+        width = "() => document.querySelector('.columns .three button img').getBoundingClientRect().width"
         whole = page.evaluate(width)
         assert page.locator(".columns .frame").count() == 36
         page.keyboard.press("p")
@@ -114,10 +114,28 @@ def test_patches_replace_whole_images(site: Path, open_page: OpenPage) -> None:
         assert page.locator(".columns .frame").count() == 36
 
 
+def test_an_optimized_picture_is_large_when_pressed_and_no_sheet_is_fetched(
+    server: str, open_page: OpenPage
+) -> None:
+    with open_page("about:blank") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{server}/microscope/index.html#blocks.4.2/47")
+        _drawn(page)
+        page.get_by_role("button", name="Positive optimized picture of blocks.4.2, channel 47").click()
+        large = page.locator("dialog.large img")
+        large.evaluate("async (img) => { await img.decode(); }")
+        assert large.evaluate("(img) => img.naturalWidth") == 256
+        assert large.bounding_box()["width"] > 400
+        assert any(url.endswith("optimized/blocks.4.2-plus/47.webp") for url in asked)
+        assert not any(url.endswith("-0.webp") for url in asked)
+        assert page.trouble == []
+
+
 def test_an_image_grows_and_gives_the_place_back(site: Path, open_page: OpenPage) -> None:
     with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.2.1/7") as page:
         _drawn(page)
-        tile = page.locator(".columns button.tile").nth(30)
+        tile = page.locator(".columns .three button.tile").nth(30)
         tile.focus()
         page.keyboard.press("Enter")
         large = page.locator("dialog img").first
