@@ -117,7 +117,7 @@ def test_patches_replace_whole_images(site: Path, open_page: OpenPage) -> None:
 def test_an_optimized_picture_is_large_when_pressed_and_no_sheet_is_fetched(
     server: str, open_page: OpenPage
 ) -> None:
-    with open_page("about:blank") as page:
+    with open_page(f"{server}/404.html") as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{server}/microscope/index.html#blocks.4.2/47")
