@@ -30,13 +30,13 @@ def test_the_theme_is_chosen_and_kept(site: Path, open_page: OpenPage) -> None:
     with open_page((site / pages()[0]).as_uri(), theme="dark") as page:
         button, dark = page.locator(".theme"), _ground(page)
         button.click()
-        assert (button.inner_text(), _ground(page)) == ("Light", "rgb(255, 255, 255)")
+        assert (button.inner_text(), _ground(page)) == ("Colors: light", "rgb(255, 255, 255)")
         page.reload()
         assert _ground(page) == "rgb(255, 255, 255)"
         button.click()
-        assert (button.inner_text(), _ground(page)) == ("Dark", dark)
+        assert (button.inner_text(), _ground(page)) == ("Colors: dark", dark)
         button.click()
-        assert (button.inner_text(), _ground(page)) == ("Auto", dark)
+        assert (button.inner_text(), _ground(page)) == ("Colors: auto", dark)
 
 
 def test_the_menu_opens_and_closes_by_keyboard(site: Path, open_page: OpenPage) -> None:
@@ -205,7 +205,10 @@ def test_the_contents_stay_beside_the_text_and_say_where_one_is(site: Path, open
         assert box["x"] + box["width"] < text["x"]
 
 
-def test_the_microscope_is_a_click_away_from_every_page(site: Path, open_page: OpenPage) -> None:
+@pytest.mark.parametrize("door", ["Microscope", "Lab"])
+def test_microscope_and_lab_are_a_click_away_from_every_page(
+    site: Path, open_page: OpenPage, door: str
+) -> None:
     with open_page((site / "book/segment-1/convolution.html").as_uri()) as page:
-        page.locator(".bar .door").click()
-        page.wait_for_url("**/microscope/index.html")
+        page.locator(".bar .door", has_text=door).click()
+        page.wait_for_url(f"**/{door.lower()}/index.html")
