@@ -75,7 +75,7 @@ def finish(  # Sphinx gives all of them
     context["description"] = _description(page) if doctree is not None else ""
     context["picture"] = _picture(page, context.get("pageurl") or "")
     context["site"] = launch.site(app.config)
-    context["lab"] = lab.address("", pagename)
+    context["lab"] = lab.address("", pagename) if lab.CHAPTER.is_file() else ""
     context["microscope"] = microscope.address("", pagename) if microscope.has("") else ""
     if doctree is not None and pagename != app.config.root_doc:
         context["minutes"] = runtimes.minutes(doctree)
