@@ -371,6 +371,13 @@ def test_every_chapter_says_where_it_stands() -> None:
     assert look.place_of("book/appendix/claims") == look.place_of("book/index") == ""
 
 
+def test_a_table_of_the_package_has_its_numbers_at_the_right_also_as_text() -> None:
+    page = _page(plots.table([["a", "9 %"], ["b", "78 %"]], ["name", "share"])._repr_html_())
+    look._align_numbers(page)
+    assert [cell.get_text() for cell in page.select(".right:not([style])")] == ["share", "9 %", "78 %"]
+    assert [cell["style"] for cell in page.select("td:first-child")] == ["text-align: left"] * 2
+
+
 def test_columns_of_numbers_stand_at_the_right() -> None:
     page = _page(
         "<table><tr><th>name</th><th>share</th><th>year</th></tr><tr><td>a</td><td>78.2%</td><td>about 1959</td></tr>"

@@ -7,15 +7,13 @@ of a cell, or {atlas}`words <.>` for the whole; one that is not there is a warni
 from __future__ import annotations
 
 import json
-import posixpath
 import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
+import doors
 from sphinx.application import Sphinx
-from sphinx.util.docutils import ReferenceRole
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "book" / "_data" / "atlas"
@@ -46,19 +44,15 @@ def has(cell: str) -> bool:
     return bool(cells()) and (not cell or (cell.isdecimal() and 1 <= int(cell) <= cells()))
 
 
-class Link(ReferenceRole):
+class Link(doors.Door):
     """The role {atlas}: a link to a cell, or to the whole."""
 
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        cell = self.target.removeprefix(".")
-        if not has(cell):
-            where = f"The atlas has no cell {cell}."
-            warnings = [self.inliner.reporter.warning(where, line=self.lineno)] if cells() else []
-            return [nodes.Text(self.title)], warnings
-        self.env.note_dependency(str(DATA / "data.js"))
-        page = posixpath.relpath(PAGE, posixpath.dirname(self.env.docname))
-        where = f"{page}#{cell}" if cell else page
-        return [nodes.reference("", self.title, refuri=where, internal=True)], []
+    page, data = PAGE, DATA / "data.js"
+
+    def missing(self, place: str) -> str | None:
+        if has(place):
+            return None
+        return f"The atlas has no cell {place}." if cells() else ""
 
 
 def publish(app: Sphinx, error: Exception | None) -> None:

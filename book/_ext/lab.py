@@ -6,14 +6,12 @@ The role writes {lab}`words <EXAMPLE>`, which opens the lab at that photograph, 
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 from typing import Any
 
+import doors
 import microscope
-from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import ReferenceRole
 
 from interp.fingerprint import fingerprint
 
@@ -35,20 +33,16 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def address(example: str, docname: str) -> str:
     """Return the address of the lab, or of an example in it, as seen from a page of the book."""
-    page = posixpath.relpath(PAGE, posixpath.dirname(docname))
-    return f"{page}#{example}" if example else page
+    return doors.address(PAGE, example, docname)
 
 
-class Link(ReferenceRole):
+class Link(doors.Door):
     """The role {lab}: a link to the lab, or to a photograph in it."""
 
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        example = self.target.removeprefix(".")
-        if example and example not in EXAMPLES:
-            words = f"The lab has no photograph {example}."
-            return [nodes.Text(self.title)], [self.inliner.reporter.warning(words, line=self.lineno)]
-        where = address(example, self.env.docname)
-        return [nodes.reference("", self.title, refuri=where, internal=True)], []
+    page = PAGE
+
+    def missing(self, place: str) -> str | None:
+        return f"The lab has no photograph {place}." if place and place not in EXAMPLES else None
 
 
 def publish(app: Sphinx, error: Exception | None) -> None:

@@ -127,6 +127,7 @@ def _align_numbers(page: BeautifulSoup) -> None:
             if any(texts) and all(NUMBER.fullmatch(text) for text in texts if text not in {"", "none", "-"}):
                 for cell in cells:
                     cell["class"] = [*cell.get("class", []), "right"]
+                    del cell["style"]  # a table of the package says "left" of numbers that are given as text
 
 
 def _keep_together(page: BeautifulSoup) -> None:

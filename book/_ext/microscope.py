@@ -9,15 +9,13 @@ there is a warning. Without the data the words remain.
 from __future__ import annotations
 
 import json
-import posixpath
 import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
+import doors
 from sphinx.application import Sphinx
-from sphinx.util.docutils import ReferenceRole
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "book" / "_data" / "microscope"
@@ -56,22 +54,18 @@ def has(unit: str) -> bool:
 
 def address(unit: str, docname: str) -> str:
     """Return the address of a place as seen from a page of the book."""
-    page = posixpath.relpath(PAGE, posixpath.dirname(docname))
-    return f"{page}#{unit}" if unit else page
+    return doors.address(PAGE, unit, docname)
 
 
-class Link(ReferenceRole):
+class Link(doors.Door):
     """The role {microscope}: a link to the page of a channel or layer, or to the first page."""
 
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        unit = self.target.removeprefix(".")
-        if not has(unit):
-            where = f"The microscope has no {unit}."
-            warnings = [self.inliner.reporter.warning(where, line=self.lineno)] if channels() else []
-            return [nodes.Text(self.title)], warnings
-        self.env.note_dependency(str(DATA / "data" / "index.js"))
-        where = address(unit, self.env.docname)
-        return [nodes.reference("", self.title, refuri=where, internal=True)], []
+    page, data = PAGE, DATA / "data" / "index.js"
+
+    def missing(self, place: str) -> str | None:
+        if has(place):
+            return None
+        return f"The microscope has no {place}." if channels() else ""
 
 
 def publish(app: Sphinx, error: Exception | None) -> None:

@@ -22,7 +22,7 @@ from interp.atlas.points import Points
 from interp.digest import digest
 from interp.errors import BadInputError
 from interp.spectrum import Source
-from interp.spectrum.entries import is_source
+from interp.spectrum.entries import check_source
 from interp.spectrum.patches import Field, receptive_field
 from interp.zoo import warn_of_missing_normalization
 
@@ -150,10 +150,7 @@ def build(
     Warns:
         UserWarning: the network seems to miss its normalization; see `zoo.missing_normalization`.
     """
-    if not is_source(source):
-        raise BadInputError(
-            f"The images have to be a source, such as spectrum.Folder(path); got {source!r:.80}."
-        )
+    check_source(source)
     plane.umap()  # before long work
     plan, site = replace(plan or Plan(), **changes), Path(site).absolute()
     plan = replace(plan, size=plan.size or getattr(source, "size", None) or 224)

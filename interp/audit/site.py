@@ -19,7 +19,7 @@ from interp.digest import digest
 from interp.errors import BadInputError, UnknownNameError
 from interp.plots import colorize
 from interp.spectrum import Source
-from interp.spectrum.entries import Entry, batches, everything, is_source
+from interp.spectrum.entries import Entry, batches, check_source, everything
 from interp.zoo import warn_of_missing_normalization
 
 WORDS = ("title", "about")  # of a plan: they change nothing that is computed
@@ -85,10 +85,7 @@ def listed(model: nn.Module, source: Source) -> dict[int, list[Entry]]:
         UnknownNameError: a label is no class of the network.
         BadInputError: it is no source, the network has no class names, or no image has a label.
     """
-    if not is_source(source):
-        raise BadInputError(
-            f"The images have to be a source, such as spectrum.Folder(path); got {source!r:.80}."
-        )
+    check_source(source)
     names = list(getattr(model, "class_names", ()))
     if not names:
         raise BadInputError(

@@ -6,8 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from interp.cli import network, sources
-from interp.errors import BadInputError
+from interp.cli import network, numbers, sources
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -40,8 +39,7 @@ def add(commands: Commands) -> None:
         "-o", "--output", metavar="DIR", required=True, help="a new folder, or that of the same atlas"
     )
     sources.add_arguments(command)
-    for name, (default, _, what) in NUMBERS.items():
-        command.add_argument(f"--{name}", type=int, default=default, help=f"{what} (%(default)s)")
+    numbers.add_arguments(command, NUMBERS)
     command.add_argument("--title", help="the name of the network on the page")
     command.set_defaults(check=check, command=build_site)
 
@@ -50,9 +48,7 @@ def check(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong before anything is loaded."""
     network.check(options)
     sources.check(options)
-    for name, (_, least, _) in NUMBERS.items():
-        if getattr(options, name) < least:
-            raise BadInputError(f"--{name} has to be at least {least}; got {getattr(options, name)}.")
+    numbers.check(options, NUMBERS)
 
 
 def build_site(options: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from interp.cli import network, sources
+from interp.cli import network, numbers, sources
 from interp.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def add(commands: Commands) -> None:
         help="whose channels are the units, and at which maps are made (the last one with positions)",
     )
     sources.add_arguments(command)
-    for name, (default, _, what) in NUMBERS.items():
-        command.add_argument(f"--{name}", type=int, default=default, help=f"{what} (%(default)s)")
+    numbers.add_arguments(command, NUMBERS)
     command.add_argument(
         "--level",
         type=float,
@@ -59,9 +58,7 @@ def check(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong before anything is loaded."""
     network.check(options)
     sources.check(options)
-    for name, (_, least, _) in NUMBERS.items():
-        if getattr(options, name) < least:
-            raise BadInputError(f"--{name} has to be at least {least}; got {getattr(options, name)}.")
+    numbers.check(options, NUMBERS)
     if not 0 < options.level < 1:
         raise BadInputError(f"--level is a rate of false alarms, between 0 and 1; got {options.level}.")
 

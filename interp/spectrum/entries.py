@@ -95,6 +95,20 @@ def is_source(thing: object) -> bool:
     return all(inspect.getattr_static(thing, name, missing) is not missing for name in names)
 
 
+def check_source(thing: object, what: str = "The images") -> None:
+    """Refuse what is no source, before anything is asked of it.
+
+    Args:
+        thing: whatever was given as the source.
+        what: what it was given for, as the error begins.
+
+    Raises:
+        BadInputError: it is none.
+    """
+    if not is_source(thing):
+        raise BadInputError(f"{what} have to be a source, such as spectrum.Folder(path); got {thing!r:.80}.")
+
+
 def printable(text: str) -> str:
     """Return text that any file can hold: a question mark for what is no character."""
     return text.encode(errors="replace").decode()

@@ -19,7 +19,7 @@ from interp import folding, hooks, runs
 from interp.digest import digest
 from interp.errors import BadInputError, DamagedFileError
 from interp.spectrum import files
-from interp.spectrum.entries import Source, batches, is_source
+from interp.spectrum.entries import Source, batches, check_source
 from interp.spectrum.logs import Sink, logged
 from interp.spectrum.measure import STANDARD, Measure
 from interp.spectrum.state import Spectrum, check_positive, merge
@@ -53,10 +53,7 @@ class Job:
     def __post_init__(self) -> None:
         for name, least in (("batch", 1), ("threads", 1), ("decoders", 0)):
             object.__setattr__(self, name, check_positive(name, getattr(self, name), least=least))
-        if not is_source(self.source):
-            raise BadInputError(
-                f"The images of a job have to be a source, such as spectrum.Folder(path); got {self.source!r:.80}."
-            )
+        check_source(self.source, "The images of a job")
         object.__setattr__(self, "layers", tuple(named(self.model, self.layers)))
         object.__setattr__(self, "device", str(self.device or hooks.device_of(self.model)))
         # A source of one's own need not say it; its first batch does.
