@@ -127,10 +127,10 @@ def rendered(
     return pictures, [round(entry["score"], 3) for entry in entries]
 
 
-def write_picture(picture: Image.Image, path: Path) -> None:
+def write_picture(picture: Image.Image, path: Path, quality: int = QUALITY) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with runs.replacing(path) as temporary:
-        picture.save(temporary, format="webp", quality=QUALITY, method=6)
+        picture.save(temporary, format="webp", quality=quality, method=6)
 
 
 def write_json(content: Any, path: Path) -> None:

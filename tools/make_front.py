@@ -5,12 +5,13 @@ python tools/make_front.py
 
 from __future__ import annotations
 
+import make_data
 import torch
-from make_data import DATA, QUALITY
+from make_data import DATA
 from PIL import Image
 
 from interp import featurevis as fv
-from interp import image, runs, zoo
+from interp import image, zoo
 
 CHANNELS = {
     "blocks.1.1": [8, 12, 14, 18, 22, 2],
@@ -35,8 +36,7 @@ def write_picture(tiles: list[Image.Image]) -> None:
     for place, tile in enumerate(tiles):
         row, column = divmod(place, columns)
         out.paste(tile, (TILE * column, TILE * row))
-    with runs.replacing(DATA / "front.webp") as temporary:
-        out.save(temporary, format="webp", quality=QUALITY, method=6)
+    make_data.write_picture(out, DATA / "front.webp")
 
 
 if __name__ == "__main__":

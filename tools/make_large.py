@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from interp import featurevis as fv
-from interp import hooks, image, runs, zoo
+from interp import hooks, image, zoo
 
 DATA = make_data.DATA / "large"
 SIDE, STEPS, RATE, QUALITY = 256, 64, 0.05, 80
@@ -49,7 +49,7 @@ def draw(model: nn.Module, layer: str, sign: int, channels: Sequence[int], toget
         tiles = torch.cat([image.from_pil(make_data.tile(name, channel)) for channel in part])
         found, gained = larger(model, layer, sign, part, tiles)
         for channel, picture in zip(part, found, strict=True):
-            write(file(layer, sign, channel), picture)
+            make_data.write_picture(image.to_pil(picture[None]), file(layer, sign, channel), QUALITY)
         tqdm.write(f"{name} {part[0]}...: times the activation of the tiles: {gained:.2f}")
 
 
@@ -74,12 +74,6 @@ def larger(
 
 def file(layer: str, sign: int, channel: int) -> Path:
     return DATA / make_data.sheet_name(layer, sign) / f"{channel}.webp"
-
-
-def write(path: Path, picture: Tensor) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with runs.replacing(path) as temporary:
-        image.to_pil(picture[None]).save(temporary, format="WEBP", quality=QUALITY, method=6)
 
 
 if __name__ == "__main__":
