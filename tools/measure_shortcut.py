@@ -31,11 +31,11 @@ SHOWN, FEWEST = 9, 8  # pictures that a method shows; hits or misses that it nee
 LAYER, FEATURES, LAST = "relu3", "pool", "relu4"
 KINDS = {"corner": (0.8, 1.0, 0.6), "anywhere": (0.8,)}
 REPAIRED = 0.8  # the strength whose networks are repaired
-SEEDS, CALIBRATE, RETRAINED = (
-    30,
+CALIBRATE, INNOCENT, MARKED = (
     20,
-    24,
-)  # networks without a mark: the first ones set the thresholds, the rest are judged
+    20,
+    10,
+)  # without a mark: those that set the thresholds, those judged; with one
 PICTURED = 22  # the seed whose networks the page shows
 
 
@@ -81,12 +81,13 @@ def main() -> None:
 
 def jobs(part: int, parts: int) -> Iterator[tuple[int, str, float]]:
     """Give seed, kind and strength of each network of a part, the most important ones first."""
-    mine = range(part, SEEDS, parts)
-    judged = [seed for seed in mine if seed >= CALIBRATE]
-    yield from ((seed, "none", 0.0) for seed in mine if seed < CALIBRATE + 8)
+    mine = range(part, CALIBRATE + INNOCENT, parts)
+    judged = [seed for seed in mine if CALIBRATE <= seed < CALIBRATE + MARKED]
+    yield from ((seed, "none", 0.0) for seed in mine if seed < CALIBRATE)
     first, *rest = KINDS["corner"]
     for strengths in ((first, rest[0]), rest[1:]):
         yield from ((seed, "corner", share) for seed in judged for share in strengths)
+    yield from ((seed, "none", 0.0) for seed in mine if seed >= CALIBRATE)
     yield from ((seed, "anywhere", share) for share in KINDS["anywhere"] for seed in judged)
 
 
@@ -444,7 +445,7 @@ def repairs(
     for name, (layer, way, middle) in ways(model, data, train, of, where, seed).items():
         with hooks.replacing(model, {layer: without(way, middle)}):
             found[name] = effect(model, data.val, of, where)
-    for name, images in retrained(data, train, where, seed).items() if seed < RETRAINED else ():
+    for name, images in retrained(data, train, where, seed).items():
         again = zoo.SimpleCNN(zoo.SCENE_CLASSES, seed=seed).to(data.device)
         again.load_state_dict(model.state_dict())
         batches = Batches(images, train.labels, seed + 500)
@@ -486,13 +487,14 @@ def ways(model: nn.Module, data: Data, train: Folder, of: int, where: str, seed:
 
 
 def retrained(data: Data, train: Folder, where: str, seed: int) -> dict[str, Tensor]:
-    """Return the training images of another epoch: pairs, where the mark says nothing, or the same once more."""
+    """Return the images of another epoch: where the mark says nothing, without it, or the same once more."""
     dice = torch.Generator().manual_seed(seed + 700)
     clean = data.train[0]
     chosen = torch.rand(len(clean), generator=dice) < 0.5
     marks = places(len(clean), where, dice) & chosen[:, None, None]
     return {
         "an epoch with pairs": pasted(clean, marks),
+        "an epoch without a mark": clean,
         "an epoch of the same": train.images,
     }
 
