@@ -152,6 +152,14 @@ def test_what_the_page_asks_is_answered(inputs: Path) -> None:
     assert said["units"] == sorted(said["units"], reverse=True)
     assert said["saliency"][0] == 224**2
     assert 0 <= said["saliency"][1] < said["saliency"][2]
+    # As it is, twice in one that has forgotten, with other pixels; and afterwards nothing is left of that.
+    assert said["views"][:3] == [0, 0, 0]
+    assert min(said["views"][3], said["noisy"]) > 0.1
+    assert said["whole"] == 0
+    assert said["depth"] == [7, 1280, 112, 32]
+    assert said["evidence"] < 1e-4  # behind the last layer all is linear: gradient x activation is the map
+    assert said["together"][:2] == [0, 0]  # two that grow beside one another are those that grow alone
+    assert said["together"][2] > 0.01
     assert said["grown"] == [5, 5, 3 * 32**2]  # halted after five steps, in the stage at half the side
     assert said["error"]
 

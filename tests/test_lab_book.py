@@ -21,6 +21,11 @@ WEB = ROOT / "interp" / "lab" / "web"
 def test_the_address_of_the_lab_and_of_an_example() -> None:
     assert book_lab.address("", "book/segment-1/grad-cam") == "../../lab/index.html"
     assert book_lab.address("coffee", "book/index") == "../lab/index.html#coffee"
+    missing = book_lab.Link().missing
+    assert [missing(place) for place in ("", "coffee", "coffee/espresso//erase", "grow/blocks.3.2/44")] == [
+        None
+    ] * 4
+    assert "no photograph tea" in str(missing("tea/cup"))
 
 
 def test_what_lies_on_the_site_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """The live lab: written to the site at lab/index.html, and linked by the role {lab}.
 
 The network comes from the package, the photographs from those that carry them; nothing of it is kept in the repository.
-The role writes {lab}`words <EXAMPLE>`, which opens the lab at that photograph, or {lab}`words <.>`.
+The role writes {lab}`words <EXAMPLE>`, which opens the lab at that photograph, or {lab}`words <.>`. More of the lab's
+state may follow as the page writes it into its own address: EXAMPLE/CLASS/PLACE/VIEW, and grow/LAYER/CHANNEL/SEED.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Link(doors.Door):
     page = PAGE
 
     def missing(self, place: str) -> str | None:
-        return f"The lab has no photograph {place}." if place and place not in EXAMPLES else None
+        first = place.split("/")[0]
+        return f"The lab has no photograph {first}." if first not in ("", "grow", *EXAMPLES) else None
 
 
 def publish(app: Sphinx, error: Exception | None) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from interp import image, lab, zoo
 from tests.browser.conftest import OpenPage
@@ -154,6 +156,162 @@ def test_files_that_are_no_pictures_get_one_sentence(
         page.set_input_files(".file input", str(tmp_path / "letter.jpg"))
         page.wait_for_selector(".status.bad")
         assert "letter.jpg" in page.inner_text(".status")
+
+
+def seen(page: Any) -> np.ndarray:
+    """Return the square that the network sees, (H, W, 3)."""
+    read = """(() => { const one = document.querySelector('.picture');
+      return [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]; })()"""
+    values = np.array(page.evaluate(read), dtype=np.float64)
+    side = round((len(values) / 4) ** 0.5)
+    return values.reshape(side, side, 4)[..., :3]
+
+
+def given(page: Any, path: Path) -> np.ndarray:
+    """Give the lab a file, wait for its answer, and return what it saw."""
+    page.evaluate("document.querySelector('.top').replaceChildren()")
+    page.set_input_files(".file input", str(path))
+    until(page, FIRST)
+    return seen(page)
+
+
+def test_photographs_are_upright_on_white_and_of_a_size_that_fits(
+    folder: Path, server: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    upright = Image.open(folder / "examples" / "cat.webp").convert("RGB")
+    upright.save(tmp_path / "upright.png")
+    lying, turned = upright.transpose(Image.Transpose.ROTATE_90), Image.Exif()
+    turned[0x0112] = 6  # a quarter turn back, as a telephone writes it
+    lying.save(tmp_path / "lying.jpg", quality=95, exif=turned)
+    upright.resize((5600, 5600)).save(tmp_path / "huge.jpg", quality=90)  # 31 megapixels
+    Image.new("RGBA", (300, 200), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    with open_page(f"{server}/lab/index.html") as page:
+        loaded(page)
+        plain = given(page, tmp_path / "upright.png")
+        assert np.array_equal(plain, np.asarray(upright))
+        assert np.abs(given(page, tmp_path / "lying.jpg") - plain).mean() < 4
+        assert np.abs(given(page, tmp_path / "huge.jpg") - plain).mean() < 4
+        assert given(page, tmp_path / "clear.png").min() == 255
+        assert page.trouble == []
+
+
+@pytest.mark.parametrize("name", ["photo.heic", "cut.png", "empty.jpg"])
+def test_what_the_browser_cannot_read_gets_one_sentence_and_the_lab_goes_on(
+    folder: Path, server: str, open_page: OpenPage, tmp_path: Path, name: str
+) -> None:
+    Image.effect_noise((300, 300), 60).save(tmp_path / "whole.png")
+    held = {"photo.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200), "empty.jpg": b""}
+    (tmp_path / name).write_bytes(held.get(name, (tmp_path / "whole.png").read_bytes()[:40]))
+    with open_page(f"{server}/lab/index.html") as page:
+        loaded(page)
+        page.set_input_files(".file input", str(tmp_path / name))
+        page.wait_for_selector(".status.bad")
+        assert name in page.inner_text(".status")
+        assert "HEIC" in page.inner_text(".status")
+        looked(page, "cat")
+        assert not page.locator(".status.bad").count()
+
+
+def test_a_browser_that_puts_noise_into_pictures_is_told(
+    folder: Path, server: str, open_page: OpenPage
+) -> None:
+    noisy = """const read = CanvasRenderingContext2D.prototype.getImageData;
+      CanvasRenderingContext2D.prototype.getImageData = function (...where) {
+        const found = read.apply(this, where); found.data[0] ^= 1; return found; };"""
+    with open_page(f"{server}/lab/index.html") as page:
+        page.add_init_script(noisy)
+        page.reload()
+        loaded(page)
+        assert "noise" in page.inner_text(".status")
+
+
+def test_without_webassembly_and_without_workers_it_answers_the_same(
+    folder: Path, server: str, open_page: OpenPage
+) -> None:
+    said = {}
+    for kind in ("as it is", "no wasm", "no worker"):
+        with open_page(f"{server}/lab/index.html") as page:
+            if (
+                kind == "no wasm"
+            ):  # a worker knows nothing of what a test does to its page: the kernels are spoilt
+                text = (folder / "plan.js").read_text().replace('"kernels":"', '"kernels":"AAAA')
+                page.route("**/plan.js", lambda route, text=text: route.fulfill(body=text))
+            if kind == "no worker":
+                page.add_init_script("delete globalThis.Worker")
+            page.reload()
+            loaded(page)
+            assert ("no WebAssembly" in page.inner_text(".status")) == (kind == "no wasm")
+            looked(page, "coffee")
+            said[kind] = page.inner_text(".top"), page.inner_text(".about")
+            assert page.trouble == []
+    assert said["no wasm"] == said["no worker"] == said["as it is"]
+
+
+@pytest.mark.parametrize(
+    ("place", "wanted"),
+    [
+        ("coffee/espresso//shuffle", "^evidence: .* after shuffling"),
+        ("coffee/espresso//erase", "without the hottest five"),
+        ("cat/tabby/24/saliency", "."),
+    ],
+)
+def test_an_address_opens_the_lab_in_its_state(
+    folder: Path, server: str, open_page: OpenPage, place: str, wanted: str
+) -> None:
+    with open_page(f"{server}/lab/index.html#{place}") as page:
+        loaded(page)
+        until(page, f"/{wanted}/.test(document.querySelector('.status').textContent) && {FIRST}")
+        until(page, f"location.hash === {('#' + place)!r}")
+        assert page.locator(".shuffled canvas").count() == (6 if "shuffle" in place else 0)
+        assert page.is_checked("[value=saliency]") == ("saliency" in place)
+        assert page.trouble == []
+
+
+def test_two_pictures_grow_beside_one_another(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html#grow/blocks.1.0/3/5/transforms") as page:
+        loaded(page)
+        until(
+            page, "/without turning: .* after 96 steps/.test(document.querySelector('.status').textContent)"
+        )
+        assert page.locator(".grown:visible").count() == 2
+        numbers = [
+            text.split(": ")[1].split(" after")[0]
+            for text in page.locator(".grown figcaption").all_inner_texts()
+        ]
+        assert float(numbers[1].replace("\u2212", "-")) > float(
+            numbers[0].replace("\u2212", "-")
+        )  # nothing to survive
+        assert page.trouble == []
+
+
+def test_a_photograph_is_watched_through_the_depth(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html") as page:
+        loaded(page)
+        looked(page, "cat")
+        assert page.inner_text(".at").startswith("act_head, ")
+        page.focus(".layer")
+        page.keyboard.press("Home")
+        until(page, "document.querySelector('.at').textContent.startsWith('act_stem, 1 of')")
+        assert page.evaluate("document.querySelector('.size').width") == 112
+        page.click(".walk")
+        until(page, "document.querySelector('.at').textContent.startsWith('act_head')")
+        assert page.trouble == []
+
+
+def test_memory_stays_small(folder: Path, server: str, open_page: OpenPage, browser: Any) -> None:
+    with open_page(f"{server}/lab/index.html") as page:
+        loaded(page)
+        looked(page, "cat")
+        page.click(".shuffle")
+        until(page, "/after shuffling/.test(document.querySelector('.status').textContent)")
+        found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+        pages = [Path(f"/proc/{one['id']}/status") for one in found if one["type"] == "renderer"]
+        if not all(path.is_file() for path in pages):
+            pytest.skip("no /proc: what a process holds cannot be read here")
+        lines = [
+            line for path in pages for line in path.read_text().splitlines() if line.startswith("RssAnon")
+        ]
+        assert 0 < max(int(line.split()[1]) for line in lines) < 300e3  # kilobytes
 
 
 def test_damaged_weights_are_refused_and_asked_for_again(

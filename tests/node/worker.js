@@ -36,8 +36,19 @@ async function main() {
   out.units = units.best.map(one => one.share);
   out.saliency = [slope.length, Math.min(...slope), Math.max(...slope)];
 
+  const same = await result("views", { target }), other = await result("views", { target, seed: 0 }), gone = await result("views", { target, seed: 0 });
+  out.views = [largest(same.map, map), largest(same.saliency, slope), largest(other.map, gone.map), largest(other.map, map)];
+  out.noisy = largest((await result("views", { target, pixels: pixels.map(value => 1 - value) })).map, map);
+  out.whole = largest((await result("without", { channels: [] })).logits, seen.logits);
+  const deep = await result("depth", { layer: "act_head", target }), early = await result("depth", { layer: "act_stem", target });
+  out.depth = [deep.side, deep.channels, early.side, early.channels];
+  out.evidence = Math.max(Math.abs(deep.evidence.reduce((sum, value) => sum + value, 0) + bias - seen.logits[target]), ...deep.evidence.map((value, n) => Math.abs(value - map[n] / 49)));
+
   const steps = [], grown = await result("grow", { layer: "blocks.2.1", channel: 3, steps: 40, side: 64, seed: 1 }, one => { steps.push(one.done); if (one.done === 5) ask("halt"); });
   out.grown = [grown.done, steps.length, grown.pixels.length];
+  const wanted = { layer: "blocks.2.1", channel: 3, steps: 6, side: 64, seed: 1 }, pair = await result("grow", { ...wanted, also: [{ seed: 2 }] });
+  const [first, second] = [await result("grow", wanted), await result("grow", { ...wanted, seed: 2 })];
+  out.together = [largest(pair.pixels, first.pixels), largest(pair.also[0].pixels, second.pixels), largest(first.pixels, second.pixels)];
   out.afterwards = largest((await result("without", { channels: [] })).logits, seen.logits);
   out.error = (await ask("parts", { target: 0, place: 0, count: 1 })).error ?? (await ask("units", { target: 0, place: 0, layer: "no layer", count: 1 })).error;
   console.log(JSON.stringify(out));

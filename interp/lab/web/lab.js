@@ -4,7 +4,7 @@
 (() => {
   const ACROSS = 7, PLACES = ACROSS ** 2, TENTH = 5, DRAWS = 8, SHOWN = 8;
   const $ = selector => document.querySelector(selector), side = plan.side;
-  const state = { pixels: null, logits: null, maps: null, target: 0, kind: "map", place: null, off: [], name: "", guess: null };
+  const state = { pixels: null, logits: null, maps: null, target: 0, kind: "map", place: null, off: [], name: "", guess: null, view: "" };
   let engine = null, busy = false;
 
   /* ---- small helpers ---- */
@@ -183,6 +183,7 @@
     map.forEach((value, n) => { picture.data.set([...color(value / most), 255], 4 * n); });
     context.putImageData(picture, 0, 0);
     $(".heat").style.opacity = $(".opacity").value;
+    drawOutline(map, most / 2);
     $(".heat").hidden = $(".scale").hidden = $(".about").hidden = state.guess !== null;
     $(".guess").hidden = state.guess === null;
     $(".most").textContent = exact ? signed(most) : most.toPrecision(2);
@@ -191,6 +192,19 @@
       : `${name}: how much the logit changes with a color of each pixel (the largest of three; yellow is the top half percent).`;
     const hot = order(mapOf(state.target))[0];
     $(".heat").parentElement.setAttribute("aria-label", `Most evidence for ${name} in row ${Math.floor(hot / ACROSS) + 1}, column ${hot % ACROSS + 1}`);
+  }
+
+  /* White, with black around it, so that it is seen on every photograph. */
+  function drawOutline(map, level) {
+    $(".outline").hidden = state.guess !== null || !$(".outlined").checked;
+    const context = $(".outline").getContext("2d"), around = [[-1, 0], [1, 0], [0, -1], [0, 1]];
+    const inside = (row, column) => row >= 0 && column >= 0 && row < side && column < side && map[row * side + column] >= level;
+    context.clearRect(0, 0, side, side);
+    const edge = [...map.keys()].filter(n => { const [row, column] = [Math.floor(n / side), n % side]; return inside(row, column) && !around.every(([down, right]) => inside(row + down, column + right)); });
+    for (const [ink, reach] of [["#000", 1.5], ["#fff", 0.5]]) {
+      context.fillStyle = ink;
+      for (const n of edge) context.fillRect(n % side + 0.5 - reach, Math.floor(n / side) + 0.5 - reach, 2 * reach, 2 * reach);
+    }
   }
 
   function drawTop() {
@@ -203,11 +217,11 @@
     }));
   }
 
-  async function drawAll() { drawTop(); await drawMap(); await drawPlace(); drawOff(); }
+  async function drawAll() { drawTop(); await drawMap(); await drawPlace(); drawOff(); await drawDepth(); }
 
   const choose = index => work("", async () => { state.target = index; forget(); await drawAll(); tell(`Map of ${plan.classes[index]}.`); toAddress(); });
 
-  function forget() { $(".erased").hidden = $(".pair").hidden = $(".curves").hidden = true; }
+  function forget() { for (const part of document.querySelectorAll(".erased, .test .pair, .curves, .shuffled")) part.hidden = true; state.view = ""; }
 
   /* ---- erasing ---- */
 
@@ -232,12 +246,13 @@
     const row = (name, value, more = "") => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, number(value)), make("td", {}, `${signed(value - before)}${more}`));
     $(".erased tbody").replaceChildren(make("tr", {}, make("th", { scope: "row" }, "nothing"), make("td", {}, number(before)), make("td", {}, "")),
       row("the hottest five", hot.logit), row("the coldest five", cold.logit), row(`five by chance, ${DRAWS} draws`, mean, span));
-    $(".pair").replaceChildren(...[["the hottest five erased", hot], ["the coldest five erased", cold]].map(([words, one]) => {
+    $(".test .pair").replaceChildren(...[["the hottest five erased", hot], ["the coldest five erased", cold]].map(([words, one]) => {
       const canvas = make("canvas", { width: side, height: side, role: "img", "aria-label": `The photograph with ${words}` });
       drawPhotograph(canvas, one.pixels);
       return make("figure", {}, canvas, make("figcaption", {}, words));
     }));
-    $(".erased").hidden = $(".pair").hidden = false;
+    $(".erased").hidden = $(".test .pair").hidden = false;
+    viewed("erase");
     tell(`${plan.classes[target]}: ${signed(hot.logit - before)} without the hottest five places, ${signed(cold.logit - before)} without the coldest, ${signed(mean - before)} without five by chance.`);
   });
 
@@ -257,8 +272,78 @@
     $(".curves").replaceChildren(plotted(curves, `Logit of ${plan.classes[target]} while places are erased; mean over the curve: ${words}`),
       make("figcaption", {}, `Logit of ${plan.classes[target]} from nothing erased (left) to everything (right). Mean over the curve, where lower means that the order finds the evidence earlier: ${words} (mean of ${SHUFFLES} orders).`));
     $(".curves").hidden = false;
+    viewed("delete");
     tell(`Mean logit over the curve: ${words}.`);
   });
+
+  /* ---- maps of a network that has forgotten, beside what a little noise in the photograph does ---- */
+
+  const NOISE = 0.02, FORGOTTEN = 3;
+
+  /* Spearman's correlation of two lists, ties in the order in which they stand. */
+  function rankCorrelation(first, second) {
+    const ranks = values => { const found = new Float64Array(values.length); [...values.keys()].sort((a, b) => values[a] - values[b]).forEach((n, rank) => { found[n] = rank; }); return found; };
+    const [a, b] = [ranks(first), ranks(second)], count = a.length;
+    return 1 - 6 * a.reduce((sum, rank, n) => sum + (rank - b[n]) ** 2, 0) / (count * (count ** 2 - 1));
+  }
+
+  const shuffle = () => work("Shuffling the weights of the last block.", async () => {
+    const { target } = state, { normal } = randomNumbers(3), grain = state.pixels.map(value => Math.min(Math.max(value + NOISE * normal(), 0), 1));
+    const plain = await engine("views", { target }), noisy = await engine("views", { target, pixels: grain }), others = [];
+    for (let seed = 0; seed < FORGOTTEN; seed++) others.push(await engine("views", { target, seed }));
+    const kinds = [["evidence", "map", ACROSS], ["saliency", "saliency", side]], span = values => `${number(Math.min(...values))} to ${number(Math.max(...values))}`;
+    const said = kinds.map(([name, key]) => [name, rankCorrelation(plain[key], noisy[key]), others.map(one => rankCorrelation(plain[key], one[key]))]);
+    $(".shuffled").replaceChildren(...kinds.map(([name, key, across]) => make("div", { class: "pair" }, ...[["as it is", plain], ["a little noise", noisy], ["last block shuffled", others[0]]].map(([words, one]) => {
+      const canvas = make("canvas", { role: "img", "aria-label": `${name}, ${words}` });
+      drawCells(canvas, one[key], across);
+      return make("figure", {}, canvas, make("figcaption", {}, `${name}, ${words}`));
+    }))), make("figcaption", {}, ...said.map(([name, floor, found]) => `Rank correlation of the map of ${name} with itself: ${number(floor)} after noise that hardly shows (${NOISE} of the range from black to white), ${span(found)} with the weights of the last block shuffled (${FORGOTTEN} times). `),
+      "A map that stays as it is although the network has forgotten is no picture of what the network knows; one that changes no more than by noise tells nothing either way."));
+    $(".shuffled").hidden = false;
+    viewed("shuffle");
+    tell(said.map(([name, floor, found]) => `${name}: ${number(floor)} after noise, ${span(found)} after shuffling`).join("; ") + ".");
+  });
+
+  /* A map in its own places, from 0 to its largest value (its highest half percent where there are many). */
+  function drawCells(canvas, map, across) {
+    const most = Float64Array.from(map).sort()[Math.floor((map.length > PLACES ** 2 ? 0.995 : 1) * (map.length - 1))] || 1e-9;
+    Object.assign(canvas, { width: across, height: across });
+    const context = canvas.getContext("2d"), picture = context.createImageData(across, across);
+    map.forEach((value, n) => picture.data.set([...color(value / most), 255], 4 * n));
+    context.putImageData(picture, 0, 0);
+    return most;
+  }
+
+  /* ---- through the depth ---- */
+
+  const depths = plan.steps.filter(step => /^(act_stem|blocks\.\d+\.\d+|act_head)$/.test(step.name)).map(step => step.name);
+
+  async function drawDepth() {
+    if (!engine || !state.pixels) return;
+    const layer = depths[+$(".layer").value], { target } = state, name = plan.classes[target];
+    const { side: across, channels, size, evidence } = await engine("depth", { layer, target }), words = [`${layer}: size of the answers`, `gradient × activation for ${name}`];
+    for (const [canvas, map, said] of [[$(".size"), size, words[0]], [$(".toward"), evidence, words[1]]]) {
+      drawCells(canvas, map, across);
+      canvas.setAttribute("aria-label", said);
+      canvas.nextElementSibling.textContent = said;
+    }
+    $(".layer").setAttribute("aria-valuetext", layer);
+    $(".at").textContent = `${layer}, ${+$(".layer").value + 1} of ${depths.length}: ${channels} channels of ${across} × ${across} places. Left the root mean square over the channels, right their sum of gradient × activation, a first approximation; what is below 0 is shown as 0.`;
+  }
+
+  let walking = false;
+  async function walk() {
+    walking = !walking;
+    $(".walk").textContent = walking ? "Stop" : "Walk through";
+    for (let n = +$(".layer").value === depths.length - 1 ? 0 : +$(".layer").value; walking && n < depths.length; n++) {
+      $(".layer").value = n;
+      await work("", drawDepth);
+      await new Promise(done => setTimeout(done, 450));
+    }
+    walking = false;
+    $(".walk").textContent = "Walk through";
+    viewed("depth");
+  }
 
   function plotted(curves, words) {
     const svg = (tag, attributes, ...children) => { const element = document.createElementNS("http://www.w3.org/2000/svg", tag); for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value); element.append(...children); return element; };
@@ -354,48 +439,71 @@
     $(".grow .most-channel").textContent = `0 to ${most}`;
   }
 
+  /* What the dial "beside it" changes. */
+  const beside = (wanted, dial) => ({ transforms: [{ transforms: !wanted.transforms }], seed: [{ seed: wanted.seed + 1 }], channel: [{ channel: (wanted.channel + 1) % channelsOf(wanted.layer) }] })[dial] ?? [];
+  const described = one => `${one.layer}, channel ${one.channel}, seed ${one.seed}${one.transforms ? "" : ", without turning"}`;
+
   const grow = () => work("Growing.", async () => {
     limitChannel();
-    const form = $(".grow form").elements, layer = form.layer.value, channel = +form.channel.value, steps = 96, began = performance.now();
-    const wanted = { layer, channel, steps, seed: Math.round(+form.seed.value) || 0, transforms: form.transforms.checked };
-    $(".grown").hidden = false;
+    const form = $(".grow form").elements, steps = 96, began = performance.now(), figures = [...document.querySelectorAll(".grown")];
+    const wanted = { layer: form.layer.value, channel: +form.channel.value, steps, seed: Math.round(+form.seed.value) || 0, transforms: form.transforms.checked };
+    const also = beside(wanted, form.beside.value), all = [wanted, ...also.map(one => ({ ...wanted, ...one }))];
+    const part = (which, tag) => figures[which].querySelector(tag);
+    figures.forEach((figure, which) => { figure.hidden = which >= all.length; });
     $(".grow .go").hidden = $(".grow .save").hidden = true;
     $(".grow .stop").hidden = false;
     try {
-      const { pixels, score, done } = await engine("grow", wanted, ({ done, score, pixels }) => {
-        if (pixels) drawPhotograph($(".grown canvas"), pixels);
-        $(".grown progress").value = done / steps;
-        $(".grown figcaption").textContent = `Step ${done} of ${steps}; the channel is at ${number(score)}.`;
+      const grown = await engine("grow", { ...wanted, also }, ({ which, done, score, pixels }) => {
+        if (pixels) drawPhotograph(part(which, "canvas"), pixels);
+        part(which, "progress").value = done / steps;
+        part(which, "figcaption").textContent = `Step ${done} of ${steps}; the channel is at ${number(score)}.`;
       });
-      drawPhotograph($(".grown canvas"), pixels);
+      const took = ((performance.now() - began) / 1000).toFixed(1), said = [grown, ...grown.also].map(({ pixels, score, done }, which) => {
+        drawPhotograph(part(which, "canvas"), pixels);
+        part(which, "canvas").setAttribute("aria-label", `Grown from noise for ${described(all[which])}`);
+        return part(which, "figcaption").textContent = `${described(all[which])}: ${number(score)} after ${done} steps.`;
+      });
       $(".grow .save").hidden = false;
-      const words = `${layer}, channel ${channel}: ${number(score)} after ${done} steps, ${((performance.now() - began) / 1000).toFixed(1)} s.`;
-      $(".grown figcaption").textContent = words;
-      $(".grown canvas").setAttribute("aria-label", `Grown from noise for ${layer}, channel ${channel}`);
-      tell(words);
+      tell(`${said.join(" ")} ${took} s.`);
+      toAddress(["grow", wanted.layer, wanted.channel, wanted.seed, form.beside.value]);
     } finally {
       $(".grow .go").hidden = false;
       $(".grow .stop").hidden = true;
     }
   });
 
-  const save = () => $(".grown canvas").toBlob(blob => {
-    const form = $(".grow form").elements, link = make("a", { href: URL.createObjectURL(blob), download: `${form.layer.value}-${form.channel.value}.png` });
+  /* The pictures as they stand, one file each. */
+  const save = () => [...document.querySelectorAll(".grown:not([hidden]) canvas")].forEach((canvas, which) => canvas.toBlob(blob => {
+    const form = $(".grow form").elements, link = make("a", { href: URL.createObjectURL(blob), download: `${form.layer.value}-${form.channel.value}${which ? "-beside" : ""}.png` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  });
+  }));
 
-  /* ---- the address holds the state: #example/class/place ---- */
+  /* ---- the address holds the state: #example/class/place/view, or #grow/layer/channel/seed/beside ---- */
 
-  function toAddress() {
-    const parts = [state.name, plan.classes[state.target], ...state.place === null ? [] : [state.place]];
-    const address = state.name ? `#${parts.map(encodeURIComponent).join("/")}` : location.pathname + location.search;
+  const VIEWS = { saliency: () => { $("[value=saliency]").checked = true; state.kind = "saliency"; return work("", drawMap); }, erase: compare, delete: deletion, shuffle, depth: walk };
+
+  const viewed = name => { state.view = name; toAddress(); };
+
+  function toAddress(parts) {
+    const said = parts ?? [state.name, plan.classes[state.target], state.place ?? "", state.view];
+    while (said.at(-1) === "") said.pop();
+    const address = parts || state.name ? `#${said.map(encodeURIComponent).join("/")}` : location.pathname + location.search;
     try { history.replaceState(null, "", address); } catch { /* some browsers keep the address of a file as it is */ }
   }
 
   async function fromAddress() {
-    const [name, label, place] = location.hash.slice(1).split("/").map(part => { try { return decodeURIComponent(part); } catch { return part; } }), picture = [...document.querySelectorAll(".example")].find(one => one.id === name);
-    if (!picture || !engine) return;
+    const [name, label, place, view, last] = location.hash.slice(1).split("/").map(part => { try { return decodeURIComponent(part); } catch { return part; } }), picture = [...document.querySelectorAll(".example")].find(one => one.id === name);
+    if (!engine) return;
+    if (name === "grow") {
+      const form = $(".grow form").elements, set = (field, value) => { if (value !== undefined) field.value = value; };
+      if (depths.includes(label)) form.layer.value = label;
+      set(form.channel, place); set(form.seed, view); set(form.beside, last);
+      $(".grow").scrollIntoView();
+      await grow();
+      return;
+    }
+    if (!picture) return;
     await look(picture.querySelector("img"), name);
     const index = plan.classes.indexOf(label);
     await work("", async () => {
@@ -404,6 +512,7 @@
       await drawAll();
       toAddress();
     });
+    if (view in VIEWS) await VIEWS[view]();
   }
 
   /* ---- start ---- */
@@ -424,7 +533,11 @@
     $(".load").addEventListener("click", load);
     $(".file input").addEventListener("change", event => { if (event.target.files[0]) look(event.target.files[0], ""); });
     $(".opacity").addEventListener("input", event => { $(".heat").style.opacity = event.target.value; });
-    $(".kinds").addEventListener("change", event => work("", async () => { state.kind = event.target.value; await drawMap(); }));
+    $(".kinds").addEventListener("change", event => work("", async () => { state.kind = event.target.value; await drawMap(); viewed(state.kind === "saliency" ? "saliency" : ""); }));
+    $(".outlined").addEventListener("change", () => work("", drawMap));
+    $(".shuffle").addEventListener("click", shuffle);
+    $(".layer").addEventListener("input", () => work("", async () => { for (let drawn; drawn !== $(".layer").value;) { drawn = $(".layer").value; await drawDepth(); } }));
+    $(".walk").addEventListener("click", walk);
     $(".reveal").addEventListener("click", reveal);
     $(".first input").addEventListener("change", event => { if (!event.target.checked && state.guess) reveal(); });
     $(".erase").addEventListener("click", compare);
@@ -456,8 +569,9 @@
     const picture = example.querySelector("img");
     example.append(make("button", { type: "button", hidden: "", click: () => look(picture, example.id).then(() => $(".work").scrollIntoView({ block: "nearest" })) }, "Look at this"));
   }
-  const grown = plan.steps.filter(step => /^blocks\.\d+\.\d+$/.test(step.name)).map(step => step.name);
-  $(".grow select").append(...grown.map(name => make("option", name === "blocks.3.2" ? { selected: "" } : {}, name)));
+  $(".layer").max = depths.length - 1;
+  $(".layer").value = depths.length - 1;
+  $(".grow select").append(...depths.filter(name => name.startsWith("blocks")).map(name => make("option", name === "blocks.3.2" ? { selected: "" } : {}, name)));
   limitChannel();
   listen();
 })();

@@ -58,12 +58,12 @@ class Network {
     }
   }
 
-  /* Compute the gradient of a score in all values before one; seed(tensor) writes the score's own gradient there. */
-  backward(name, seed) {
+  /* Compute the gradient of a score in all values before one, back to another; seed(tensor) writes the score's own there. */
+  backward(name, seed, until = "input") {
     const last = this.index.get(name), { gradient, count } = this.tensors[last];
     this.numbers.fill(0, this.tensors[0].gradient, gradient + count);
     seed(this.tensors[last]);
-    for (let n = last - 1; n >= 0; n--) {
+    for (let n = last - 1; n >= this.index.get(until); n--) {
       const step = this.steps[n], to = this.tensors[n + 1];
       if (step.relu6) this.kernels.gate(to.gradient, to.value, to.count);
       this[`${step.op}Back`](step, this.tensor(step.from), to);

@@ -22,6 +22,24 @@ function serve(scope) {
   const weight = (target, channel) => network.numbers[network.at(step().weights + target * network.tensor(CHANNELS).channels + channel)];
   const bias = target => network.numbers[network.at(step().bias + target)];
   const strongest = (values, count) => [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, count);
+  const backward = (target, until) => network.backward("logits", ({ gradient, size }) => { network.numbers[gradient + target * size] = 1; }, until);
+  const slopes = target => {
+    backward(target);
+    const planes = network.plan.mean.map((_, channel) => network.plane("input", channel, "gradient"));
+    return planes[0].map((_, n) => Math.max(...planes.map(plane => Math.abs(plane[n]))));
+  };
+
+  /* Shuffle the weights of the last block, those of each layer among themselves; return what they were. */
+  const forget = seed => {
+    const last = network.steps.find(one => one.name === CHANNELS).from, { uniform } = randomNumbers(seed);
+    const inside = network.steps.filter(one => one.weights !== undefined && (one.name === last || one.name.startsWith(`${last}.`)));
+    return inside.map(one => {
+      const at = network.at(one.weights), values = network.numbers.slice(at, network.at(one.bias)), mixed = values.slice();
+      for (let n = mixed.length - 1; n > 0; n--) { const m = Math.floor(uniform() * (n + 1)); [mixed[n], mixed[m]] = [mixed[m], mixed[n]]; }
+      network.numbers.set(mixed, at);
+      return { at, values };
+    });
+  };
   const outcome = () => { run(); return { logits: logits(), maps: maps() }; };
 
   const jobs = {
@@ -63,7 +81,7 @@ function serve(scope) {
     /* The channels of an earlier layer in the same part of the image: gradient x activation, a first approximation. */
     units({ target, layer, place, count }) {
       run();
-      network.backward("logits", ({ gradient, size }) => { network.numbers[gradient + target * size] = 1; });
+      backward(target, layer);
       const { channels, side } = network.tensor(layer), across = Math.sqrt(PLACES), each = side / across;
       const inside = Array.from({ length: side ** 2 }, (_, n) => n)
         .filter(n => Math.floor(n / side / each) === Math.floor(place / across) && Math.floor(n % side / each) === place % across);
@@ -75,24 +93,48 @@ function serve(scope) {
     },
 
     /* The largest slope of a class's logit among the colors of each pixel. */
-    saliency({ target }) {
-      run();
-      network.backward("logits", ({ gradient, size }) => { network.numbers[gradient + target * size] = 1; });
-      const planes = network.plan.mean.map((_, channel) => network.plane("input", channel, "gradient"));
-      return { map: planes[0].map((_, n) => Math.max(...planes.map(plane => Math.abs(plane[n])))) };
+    saliency({ target }) { run(); return { map: slopes(target) }; },
+
+    /* The map and the slopes for other pixels, and with a seed for a network whose last block has forgotten what it learned. */
+    views({ pixels, target, seed = null }) {
+      const kept = seed === null ? [] : forget(seed);
+      try {
+        network.show(pixels ?? image); network.forward(CHANNELS);
+        for (const channel of off) network.plane(CHANNELS, channel).fill(0);
+        network.forward("logits", CHANNELS);
+        const map = network.plane("maps", target).map(value => value - bias(target));
+        return { map, saliency: slopes(target), logit: network.plane("logits", target)[0] };
+      } finally {
+        for (const { at, values } of kept) network.numbers.set(values, at);
+        shown = false;
+      }
     },
 
-    /* A picture that makes a channel large, step by step; between steps a message to halt gets through. */
-    async grow({ id, ...wanted }) {
-      const ascent = new Ascent(network, wanted);
+    /* A layer's answer at each place: how large it is over all channels, and its sum of gradient x activation for a class. */
+    depth({ layer, target }) {
+      run();
+      backward(target, layer);
+      const { channels, side } = network.tensor(layer), size = new Float64Array(side ** 2), evidence = new Float64Array(side ** 2);
+      for (let channel = 0; channel < channels; channel++) {
+        const slope = network.plane(layer, channel, "gradient");
+        network.plane(layer, channel).forEach((value, n) => { size[n] += value * value / channels; evidence[n] += value * slope[n]; });
+      }
+      return { side, channels, size: size.map(Math.sqrt), evidence };
+    },
+
+    /* A picture that makes a channel large, step by step, and others beside it; between steps a message to halt gets through. */
+    async grow({ id, also = [], ...wanted }) {
+      const ascents = [{}, ...also].map(one => new Ascent(network, { ...wanted, ...one }));
       halted = shown = false;
-      while (ascent.done < wanted.steps && !halted) {
-        const score = ascent.step(), show = ascent.done % 3 === 0;
-        scope.postMessage({ id, progress: { done: ascent.done, score, pixels: show ? ascent.picture().pixels : null } });
+      while (ascents[0].done < wanted.steps && !halted) {
+        ascents.forEach((ascent, which) => {
+          const score = ascent.step(), show = ascent.done % 3 === 0;
+          scope.postMessage({ id, progress: { which, done: ascent.done, score, pixels: show ? ascent.picture().pixels : null } });
+        });
         await new Promise(done => setTimeout(done));
       }
-      const { pixels } = ascent.picture();
-      return { pixels, score: ascent.score(pixels), done: ascent.done };
+      const [first, ...others] = ascents.map(ascent => { const { pixels } = ascent.picture(); return { pixels, score: ascent.score(pixels), done: ascent.done }; });
+      return { ...first, also: others };
     },
     halt() { halted = true; },
   };
