@@ -12,7 +12,7 @@ from torch import nn
 
 from interp import image
 from interp.errors import BadInputError, UnknownNameError
-from interp.zoo import SCENE_CLASSES, Scenes, load_data, load_scenes
+from interp.zoo import SCENE_CLASSES, Scenes, cross, load_data, load_scenes
 from interp.zoo import scenes as module
 from interp.zoo.cutouts import FOLDER, picture_of, read_list
 
@@ -217,3 +217,31 @@ def test_training_batches_are_shuffled_the_same_way_each_time() -> None:
     assert torch.equal(orders[0], orders[1])
     assert orders[0].tolist() != list(range(10)) * 4
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_every_object_stands_on_every_ground_and_nothing_else_changes() -> None:
+    scenes = [Scenes("all", 64)[number] for number in range(3)]
+    grounds = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    crossed = cross(scenes, grounds)
+    assert crossed.shape == (2, 3, 3, 64, 64)
+    for row, ground in zip(crossed, grounds, strict=True):
+        for picture, scene in zip(row, scenes, strict=True):
+            assert torch.equal(picture[:, scene.mask], scene.image[:, scene.mask])
+            assert torch.equal(picture[:, ~scene.mask], ground[:, ~scene.mask])
+    with pytest.raises(BadInputError, match="one size"):
+        cross(scenes, grounds[..., :32])
+    with pytest.raises(BadInputError, match="0 scenes"):
+        cross([], grounds)
+
+
+def test_the_places_on_the_finest_grid_are_the_masks() -> None:
+    for number in range(20):
+        scene = Scenes("all", 64)[number]
+        expected = torch.zeros(10, 64, 64)
+        for thing in filter(None, (scene.main, scene.second)):
+            if thing.label >= 0:
+                expected[thing.label] += thing.mask  # of two classes at most one is seen at a pixel
+        assert torch.equal(scene.places(grid=64), expected)
+    coarse = scene.places(grid=8)[scene.label]
+    cells = scene.mask.float().view(8, 8, 8, 8).mean(dim=(1, 3)) > 0.5
+    assert torch.equal(coarse, cells.float())

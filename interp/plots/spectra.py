@@ -56,7 +56,7 @@ def spectrum_page(
     Args:
         unit: such as `spectrum["blocks.3.2", 7]`.
         find_image: gives the picture (1, 3, H, W), or (1, 1, H, W) in gray, for an id, or the patch of it; for the
-            images of a source `lambda id_: next(iter(source.find([id_]))).load()`.
+            images of a source `spectrum.finder(source)`.
         negative, positive: optimized pictures, such as `Rendering.pictures`, for the unit turned down and turned up; up
             to nine each.
         label: gives the name to write for an id.

@@ -109,6 +109,18 @@ def check_source(thing: object, what: str = "The images") -> None:
         raise BadInputError(f"{what} have to be a source, such as spectrum.Folder(path); got {thing!r:.80}.")
 
 
+def finder(source: Source) -> Callable[[int], Tensor]:
+    """Return a function from an id to its image (1, C, H, W), read from the source when it is asked for.
+
+    It is what `plots.spectrum_page` and others take to show the images of a spectrum.
+
+    Raises:
+        BadInputError: it is no source.
+    """
+    check_source(source)
+    return lambda id_: next(iter(source.find([id_]))).load()
+
+
 def printable(text: str) -> str:
     """Return text that any file can hold: a question mark for what is no character."""
     return text.encode(errors="replace").decode()

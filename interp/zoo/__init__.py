@@ -14,7 +14,7 @@ from interp.zoo.photographs import (
     photograph_path,
 )
 from interp.zoo.remembered import missing_normalization, warn_of_missing_normalization
-from interp.zoo.scenes import Scene, Scenes, Thing
+from interp.zoo.scenes import Scene, Scenes, Thing, cross
 from interp.zoo.simple_cnn import SimpleCNN
 from interp.zoo.training import History, Training, get_predictions, train_model
 
@@ -30,6 +30,7 @@ __all__ = [
     "SimpleCNN",
     "Thing",
     "Training",
+    "cross",
     "example_images",
     "get_predictions",
     "imagenet_class_names",

@@ -17,6 +17,7 @@ import torch
 from PIL import Image as PILImage
 from PIL import ImageFilter
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import Dataset
 
 from interp import image
@@ -86,6 +87,15 @@ class Scene:
         """The index of the main object's ImageNet class, or None."""
         return self.main.imagenet
 
+    def places(self, grid: int = 14) -> Tensor:
+        """Return where each class is seen, (10, grid, grid): 1 where its objects cover more than half of a cell."""
+        found = torch.zeros(len(SCENE_CLASSES), grid, grid)
+        for thing in filter(None, (self.main, self.second)):
+            if thing.label >= 0:
+                cover = functional.adaptive_avg_pool2d(thing.mask[None].float(), grid)[0] > 0.5
+                found[thing.label] = torch.maximum(found[thing.label], cover.float())
+        return found
+
 
 class Scenes(Dataset[Scene]):
     """Scenes by number, made when they are asked for.
@@ -146,6 +156,29 @@ class Scenes(Dataset[Scene]):
         return Scene(
             pixels, f"{self.split}/{self.seed}/{index}", found[0], found[1] if len(found) > 1 else None
         )
+
+
+def cross(scenes: Sequence[Scene], grounds: Tensor) -> Tensor:
+    """Return every scene's main object on every ground, (G, S, 3, H, W): row g has all objects on ground g.
+
+    An object keeps its place, size and light. So what differs along a row is the object alone, and along a column the
+    ground.
+
+    Args:
+        scenes: S scenes of one size.
+        grounds: (G, 3, H, W) in [0, 1], of the same size.
+
+    Raises:
+        BadInputError: there is no scene, or the sizes differ.
+    """
+    shapes = {tuple(scene.image.shape) for scene in scenes} | {tuple(grounds.shape[1:])}
+    if not scenes or len(shapes) != 1:
+        raise BadInputError(
+            f"Scenes and grounds of one size (3, H, W) are needed; got {len(scenes)} scenes, {shapes}."
+        )
+    objects = torch.stack([scene.image for scene in scenes])
+    mask = torch.stack([scene.mask for scene in scenes])[:, None]
+    return torch.stack([torch.where(mask, objects, ground) for ground in grounds])
 
 
 def _groups(cutouts: Sequence[CutOut], imagenet: bool) -> list[list[CutOut]]:
