@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,3 +88,17 @@ def test_the_packages_themselves_are_not_imported() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_every_crop_of_the_book_has_an_author_and_a_license_that_allows_changes() -> None:
+    folder = Path(__file__).resolve().parents[1] / "book" / "_data" / "photographs"
+    rows = [
+        line.strip("| ").split(" | ")
+        for line in (folder / "ORIGIN.md").read_text(encoding="utf-8").splitlines()
+    ]
+    named = {row[0]: row[1:] for row in rows if len(row) == 5 and "---" not in row[0] and row[0] != "folder"}
+    files = Counter(file.parent.name for file in folder.glob("*/*.webp"))
+    assert set(named) == set(files) and set(files.values()) == {4}
+    allowed = ("CC0", "CC-BY-4", "CC-BY-SA", "GPL-2+", "LGPL-3", "public domain")
+    for author, license_, where, digest in named.values():
+        assert author and license_.startswith(allowed) and ": `usr/" in where and len(digest.strip("`")) == 64
