@@ -98,7 +98,11 @@ def test_every_crop_of_the_book_has_an_author_and_a_license_that_allows_changes(
     ]
     named = {row[0]: row[1:] for row in rows if len(row) == 5 and "---" not in row[0] and row[0] != "folder"}
     files = Counter(file.parent.name for file in folder.glob("*/*.webp"))
-    assert set(named) == set(files) and set(files.values()) == {4}
+    assert set(named) == set(files)
+    assert set(files.values()) == {4}
     allowed = ("CC0", "CC-BY-4", "CC-BY-SA", "GPL-2+", "LGPL-3", "public domain")
     for author, license_, where, digest in named.values():
-        assert author and license_.startswith(allowed) and ": `usr/" in where and len(digest.strip("`")) == 64
+        assert author
+        assert license_.startswith(allowed)
+        assert ": `usr/" in where
+        assert len(digest.strip("`")) == 64

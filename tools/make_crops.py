@@ -1,6 +1,6 @@
 """Cut small squares out of photographs that Debian distributes, into book/_data/photographs, with ORIGIN.md.
 
-python tools/make_crops.py            (downloads 7 packages, 190 MB, with apt-get; installs nothing; needs Debian 12)
+python tools/make_crops.py            (downloads 8 packages, 190 MB, with apt-get; installs nothing; needs Debian 12)
 python tools/make_crops.py FOLDER     (with the .deb files that lie there)
 
 Four squares of each photograph: the largest one in the middle, and three of 0.8, 0.6 and 0.45 of its side at places
@@ -185,9 +185,9 @@ def main() -> None:
             )
     text = [
         "# Photographs, and where they come from\n",
-        f"{len(SHARES)} crops of each of {len(rows)} photographs, 224 pixels, lossy WebP, of packages of Debian 12, made by",
-        "`python tools/make_crops.py`. Crops are changed versions and keep the license of their photograph. The last",
-        "column is the SHA-256 of the file in the package.",
+        f"{len(SHARES)} crops of each of {len(rows)} photographs, 224 pixels, lossy WebP, made of packages of Debian",
+        "12 by `python tools/make_crops.py`. Crops are changed versions and keep the license of their photograph. The",
+        "last column is the SHA-256 of the file in the package.",
         LEFT_OUT,
         "| folder | author | license | package, version and file | SHA-256 |\n|---|---|---|---|---|",
         *rows,
