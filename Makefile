@@ -64,7 +64,7 @@ wheel: .venv/bin/uv  ## build the package alone: dist/interp-VERSION-py3-none-an
 
 .PHONY: data
 data: .venv/ready-test  ## compute the small results in book/_data anew (long)
-	@for file in tools/make_data.py tools/make_large.py tools/make_microscope.py tools/make_atlas.py tools/readme_picture.py tools/compatibility.py tools/measure_*.py; do echo "$$file"; $(PYTHON) $$file; done
+	@for file in tools/make_data.py tools/make_large.py tools/make_openings.py tools/make_microscope.py tools/make_atlas.py tools/readme_picture.py tools/compatibility.py tools/measure_*.py; do echo "$$file"; $(PYTHON) $$file; done
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The checks
