@@ -1,16 +1,21 @@
 """Measure what different questions to the same network find, as *What to ask for* needs it.
 
-python tools/measure_objectives.py
+    python tools/measure_objectives.py [PART ...]
+
+With parts (places, classes, plain, dreams, directions) these are measured again and the others kept. Ten minutes on
+one core in all.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from measure_scoreboard import LAYERS, STAGES, chosen
-from measured import save
+from measured import FOLDER, save
 from torch import Tensor, nn
 
 from interp import featurevis as fv
@@ -32,30 +37,57 @@ def log_probability(index: int) -> fv.Objective:
     return fv.of_layer(fv.OUTPUT, lambda out: out.log_softmax(1)[:, index], f"log probability:{index}")
 
 
-ASKED = {"logit": fv.logit, "probability": probability, "log probability": log_probability}
+def above_others(index: int) -> fv.Objective:
+    """Return the logit of a class minus the mean of all other logits."""
+
+    def difference(out: Tensor) -> Tensor:
+        return out[:, index] - (out.sum(1) - out[:, index]) / (out.shape[1] - 1)
+
+    return fv.of_layer(fv.OUTPUT, difference, f"above others:{index}")
 
 
-def main() -> None:
+ASKED: dict[str, Callable[[int], fv.Objective]] = {
+    "logit": fv.logit,
+    "probability": probability,
+    "log probability": log_probability,
+    "logit minus the others' mean": above_others,
+}
+PARTS: dict[str, Callable[[nn.Module, Tensor], list[dict[str, object]]]] = {
+    "places": lambda model, photographs: places(model, photographs),
+    "classes": lambda model, _: classes(model),
+    "plain": lambda model, _: classes(model, transforms=()),
+    "dreams": lambda model, photographs: dreams(model, photographs),
+    "directions": lambda model, photographs: directions(model, photographs),
+}
+
+
+def main(parts: Sequence[str]) -> None:
     warnings.simplefilter("ignore")
     model = zoo.load_model().requires_grad_(False)
     photographs = zoo.example_images(*zoo.photograph_names(), size=SIZE)
-    results = {
-        "places": places(model, photographs),
-        "classes": classes(model),
-        "dreams": dreams(model, photographs),
-        "directions": directions(model, photographs),
-    }
+    file = FOLDER / "objectives.json"
+    results = json.loads(file.read_text()) if parts and file.exists() else {}
+    for part in parts or PARTS:
+        results[part] = PARTS[part](model, photographs)
+        print(part, flush=True)
+    results.pop("made", None)
     on = f"zoo.load_model(), 15 channels and {len(CLASSES)} classes from seeds {SEEDS}, {SIZE} px, two stages"
     save("objectives", results, how="python tools/measure_objectives.py", on=on)
 
 
-def rendered(model: nn.Module, wanted: Sequence[fv.Objective], names: Sequence[str], seed: int) -> Tensor:
+def rendered(
+    model: nn.Module,
+    wanted: Sequence[fv.Objective],
+    names: Sequence[str],
+    seed: int,
+    transforms: Sequence[fv.Transform] = fv.STANDARD,
+) -> Tensor:
     """Return one picture for each wish, from the start that its name and the seed decide."""
     parts = []
     for first in range(0, len(wanted), BATCH):
         some = slice(first, first + BATCH)
-        start = fv.standard_image(STAGES[0].size, names[some], seed)
-        parts.append(fv.render(model, fv.together(wanted[some]), start, steps=STAGES, seed=seed).images)
+        start, goal = fv.standard_image(STAGES[0].size, names[some], seed), fv.together(wanted[some])
+        parts.append(fv.render(model, goal, start, transforms=transforms, steps=STAGES, seed=seed).images)
     return torch.cat(parts)
 
 
@@ -93,14 +125,14 @@ def reach(model: nn.Module, picture: Tensor, unit: tuple[str, int], photographs:
     return {"mean": seen.mean().item(), "middle": middle.item(), "inside": inside.item()}
 
 
-def classes(model: nn.Module) -> list[dict[str, object]]:
-    """Return for each class what pictures for its logit, its probability and the logarithm of that reach."""
+def classes(model: nn.Module, transforms: Sequence[fv.Transform] = fv.STANDARD) -> list[dict[str, object]]:
+    """Return for each class what pictures for its logit, its probability and the other wishes reach."""
     gray = torch.full((1, 3, SIZE, SIZE), 0.5)
     names = [str(index) for index in CLASSES]
-    rows = []
+    rows: list[dict[str, object]] = []
     for seed in SEEDS:
         for asked, wish in ASKED.items():
-            pictures = rendered(model, [wish(index) for index in CLASSES], names, seed)
+            pictures = rendered(model, [wish(index) for index in CLASSES], names, seed, transforms)
             for index, picture in zip(CLASSES, pictures, strict=True):
                 moved = fv.transformed(picture.expand(8, -1, -1, -1), fv.STANDARD, seed=77)
                 rows.append(
@@ -113,32 +145,59 @@ def classes(model: nn.Module) -> list[dict[str, object]]:
 
 @torch.no_grad()
 def told(model: nn.Module, pictures: Tensor, index: int) -> list[float]:
-    """Return a class's logit, the soft maximum of all others, and its probability, each as a mean over pictures."""
+    """Return means over pictures: a logit, the soft maximum of the others, the probability, the mean of the others."""
     out = model(pictures)
     others = torch.cat([out[:, :index], out[:, index + 1 :]], dim=1)
-    values = torch.stack([out[:, index], others.logsumexp(1), out.softmax(1)[:, index]])
+    values = torch.stack([out[:, index], others.logsumexp(1), out.softmax(1)[:, index], others.mean(1)])
     return values.mean(1).tolist()
 
 
 def dreams(model: nn.Module, photographs: Tensor) -> list[dict[str, object]]:
-    """Return for each layer the part of its energy in a dream's ten strongest channels, and how alike dreams are."""
-    rows = []
+    """Return for each layer the part of its energy in a dream's ten strongest channels, and how alike dreams are.
+
+    Beside the dreams stands noise of the same spectrum, as a measure of what that alone does.
+    """
+    rows: list[dict[str, object]] = []
     for layer in LAYERS:
-        seen = [
-            energy(model, rendered(model, [fv.deepdream(layer)], ["dream"], seed), layer) for seed in DREAMS
+        made = [rendered(model, [fv.deepdream(layer)], ["dream"], seed) for seed in DREAMS]
+        seen = [energy(model, picture, layer) for picture in made]
+        noise = [
+            energy(model, scrambled(picture, seed), layer) for seed, picture in zip(DREAMS, made, strict=True)
         ]
         usual = energy(model, photographs, layer)
         pairs = [(a, b) for a in range(len(seen)) for b in range(a)]
+        others = [(a, b) for a in range(len(seen)) for b in range(len(seen)) if a != b]
         rows.append(
             {
                 "layer": layer,
                 "held": [share(one) for one in seen],
+                "held by noise": [share(one) for one in noise],
                 "photographs": share(usual),
-                "alike": [torch.corrcoef(torch.stack([seen[a], seen[b]]))[0, 1].item() for a, b in pairs],
-                "like photographs": [torch.corrcoef(torch.stack([one, usual]))[0, 1].item() for one in seen],
+                "alike": [correlation(seen[a], seen[b]) for a, b in pairs],
+                "noise alike": [correlation(seen[a], noise[b]) for a, b in others],
+                "like photographs": [correlation(one, usual) for one in seen],
+                "energy": [one.sum().item() for one in seen],
+                "energy of noise": [one.sum().item() for one in noise],
             }
         )
     return rows
+
+
+def scrambled(pictures: Tensor, seed: int) -> Tensor:
+    """Return noise with the magnitudes of the pictures' waves and their colors, (N, C, H, W).
+
+    All waves get new phases, the same in each color channel, those of white noise; so the spectrum stays, and how the
+    colors go together. What falls outside of [0, 1] is clamped.
+    """
+    noise = torch.randn(pictures.shape[-2:], generator=torch.Generator().manual_seed(seed))
+    turns = torch.fft.rfft2(noise)
+    waves = torch.fft.rfft2(pictures) * (turns / turns.abs().clamp(min=1e-12))
+    waves[..., 0, 0] = torch.fft.rfft2(pictures)[..., 0, 0]
+    return torch.fft.irfft2(waves, s=pictures.shape[-2:]).clamp(0, 1)
+
+
+def correlation(a: Tensor, b: Tensor) -> float:
+    return torch.corrcoef(torch.stack([a, b]))[0, 1].item()
 
 
 def energy(model: nn.Module, pictures: Tensor, layer: str) -> Tensor:
@@ -172,4 +231,4 @@ def directions(model: nn.Module, photographs: Tensor) -> list[dict[str, object]]
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
