@@ -591,6 +591,19 @@ def built_cells() -> Iterator[tuple[Path, Any]]:
             yield file, cell
 
 
+def test_what_is_folded_on_the_page_is_closed_in_the_notebook() -> None:
+    words = notebooks.Words(Environment(), WORKS)  # type: ignore[arg-type]
+    for tags, closed in (
+        ([], False),
+        (["wide"], False),
+        (["wide", "hide-input"], True),
+        (["remove-cell"], True),
+    ):
+        cell = nbformat.v4.new_code_cell("1", metadata={"tags": tags})
+        (found,) = notebooks._plain_cells(cell, words, "book/segment/two")
+        assert found.metadata.get("jupyter", {}).get("source_hidden", False) is closed
+
+
 def test_photographs_in_notebooks_are_light_and_drawings_stay_sharp() -> None:
     noise = numpy.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=numpy.uint8)
     for picture, kind in ((Image.fromarray(noise), "image/jpeg"), (Image.new("RGBA", (80, 60)), "image/png")):
@@ -613,6 +626,7 @@ def test_no_role_is_left_in_the_built_notebooks() -> None:
 
 def test_a_link_to_a_page_without_code_is_words_where_there_is_no_site() -> None:
     words = notebooks.Words(Environment(), WORKS)  # type: ignore[arg-type]
+    assert notebooks.plain("```{here} blocks.3.2\n```\n\nText.", words, "book/segment/two") == "Text."
     assert notebooks.plain("[the words](words.md)", words, "book/segment/two") == "the words"
 
 

@@ -10,7 +10,9 @@ from sphinx.application import Sphinx
 import interp
 
 EXTRAS = "examples,plots,models,lucent"
-WORDS = "# Brings the package that this chapter runs on, where it is not installed yet."
+WORDS = """\
+# Brings the package that this chapter runs on, where it is not installed yet.
+# Cells whose code is folded away on the page are closed here. Those with claims.page check what the text says."""
 
 
 def add(page: NotebookNode, app: Sphinx) -> None:

@@ -34,7 +34,8 @@ FORMULA_LABEL = re.compile(r"(?<=\$\$)[ \t]*\([\w:.-]+\)[ \t]*$", re.MULTILINE)
 BLOCK_BREAK = re.compile(r"^\+\+\+.*\n", re.MULTILINE)
 DIRECTIVE = re.compile(r"^(:{3,}|`{3,})\{([\w-]+)\}[ \t]*(.*)\n((?:.*\n)*?)\1[ \t]*$", re.MULTILINE)
 OPTION = re.compile(r"\A(?::[\w-]+:.*\n)+|\A---\n(?:.*\n)*?---\n")
-DROPPED = {"bibliography", "contents", "nb-exec-table", "eval-rst"}
+FOLDED = {"hide-input", "remove-input", "remove-cell"}  # on the page; in the notebook these cells are closed
+DROPPED = {"bibliography", "contents", "nb-exec-table", "eval-rst", "here", "wall"}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -83,6 +84,8 @@ def _plain_cells(cell: NotebookNode, words: Words, docname: str) -> list[Noteboo
     )
     code.execution_count = cell.execution_count
     code.metadata["tags"] = list(cell.metadata.get("tags", []))
+    if FOLDED & set(code.metadata["tags"]):
+        code.metadata["jupyter"] = {"source_hidden": True}  # JupyterLab shows a bar that opens
     caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
     return [code, nbformat.v4.new_markdown_cell(plain(caption, words, docname))] if caption else [code]
 
