@@ -22,7 +22,8 @@ from interp import store, zoo
 from interp.zoo.training import mirror
 
 SEEDS = (0, 1, 2)
-HIDDEN = 99  # with these the network without convolutions has as many weights as SimpleCNN, to two thousandths
+# With these the network without convolutions has as many weights as SimpleCNN, to two thousandths.
+HIDDEN = 99
 FEW, MANY = 640, 4000  # scenes to train on
 KINDS = {  # kind: scenes, epochs, mirrored
     "no convolutions": (MANY, 4, True),
