@@ -87,7 +87,7 @@ def drawing(layers: list[str], docname: str) -> str:
     words = f"{' and '.join(map(_place, layers))}, in <a href='{whole}'>the drawing of the network</a>."
     label = html.escape(f"The network as ten boxes in a row; marked: {', '.join(layers)}")
     return (
-        f'<div class="here"><svg viewBox="{-ASIDE:.0f} 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" '
+        f'<div class="whereabouts"><svg viewBox="{-ASIDE:.0f} 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" '
         f'role="group" aria-label="{label}">{"".join(boxes)}</svg><p><strong>Where we are:</strong> {words}</p></div>'
     )
 
