@@ -70,7 +70,7 @@ def said_by(script: str, *arguments: object) -> dict[str, Any]:
     """Return what a script in tests/node prints."""
     command = [node(), str(ROOT / "tests" / "node" / script), *map(str, arguments)]
     said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    print(said)  # shown where a test fails
+    print(str(said)[:2000])  # shown where a test fails
     return dict(said)
 
 
@@ -162,6 +162,27 @@ def test_what_the_page_asks_is_answered(inputs: Path) -> None:
     assert said["together"][2] > 0.01
     assert said["grown"] == [5, 5, 3 * 32**2]  # halted after five steps, in the stage at half the side
     assert said["error"]
+
+
+@torch.no_grad()
+def test_twenty_photographs_get_torchs_five_classes_and_maps(inputs: Path) -> None:
+    """The classes in torch's order wherever two scores differ by more than 16 bits of weight may change."""
+    model, shipped, names = zoo.load_model(), rounded(), zoo.photograph_names()[:10]
+    images = torch.cat([zoo.example_images(name) for name in names])
+    images = torch.cat([images, images.flip(3)])
+    images.numpy().astype("<f4").tofile(inputs / "photographs.f32")
+    with hooks.record(shipped, ["act_head"]) as found:
+        wanted, full = shipped(images), model(images)
+    maps = torch.einsum("kc,nchw->nkhw", shipped.classifier.weight, found["act_head"])
+    for n, said in enumerate(said_by("looks.js", inputs, len(images))["said"]):
+        logits, first = torch.tensor(said["logits"]), int(wanted[n].argmax())
+        assert float((logits - wanted[n]).abs().max()) < 1e-3
+        top = full[n].topk(6)
+        clear = next((k for k in range(5, 0, -1) if top.values[k - 1] - top.values[k] > 0.1), 0)
+        assert set(logits.topk(clear).indices.tolist()) == set(top.indices[:clear].tolist())
+        heat = torch.tensor(said["map"])
+        assert int(logits.argmax()) == first
+        assert float(torch.corrcoef(torch.stack([heat, maps[n, first].flatten()]))[0, 1]) > 0.999
 
 
 @pytest.mark.parametrize("turn", [(0, 1, 0, 0), (12, 1.1, 3, -5), (-15, 0.85, 8, 8)])

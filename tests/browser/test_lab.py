@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_a_picture_grows_and_can_be_stopped(folder: Path, server: str, open_page
         until(page, "/^Step/.test(document.querySelector('.grown figcaption').textContent)")
         assert page.input_value(".grow [name=channel]") == "79"
         page.click(".grow .stop")
-        until(page, "/channel 79: .* after/.test(document.querySelector('.status').textContent)")
+        until(page, "/channel 79, seed 0: .* after/.test(document.querySelector('.status').textContent)")
         with page.expect_download() as held:
             page.click(".grow .save")
         assert held.value.suggested_filename == "blocks.3.2-79.png"
@@ -160,8 +161,11 @@ def test_files_that_are_no_pictures_get_one_sentence(
 
 def seen(page: Any) -> np.ndarray:
     """Return the square that the network sees, (H, W, 3)."""
-    read = """(() => { const one = document.querySelector('.picture');
-      return [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]; })()"""
+    read = """(() => { const shown = document.querySelector('.picture'), one = document.createElement('canvas');
+      Object.assign(one, { width: shown.width, height: shown.height });
+      const context = one.getContext('2d', { willReadFrequently: true });
+      context.drawImage(shown, 0, 0);
+      return [...context.getImageData(0, 0, one.width, one.height).data]; })()"""
     values = np.array(page.evaluate(read), dtype=np.float64)
     side = round((len(values) / 4) ** 0.5)
     return values.reshape(side, side, 4)[..., :3]
@@ -225,6 +229,10 @@ def test_a_browser_that_puts_noise_into_pictures_is_told(
         assert "noise" in page.inner_text(".status")
 
 
+def answered(text: str, route: Any) -> None:
+    route.fulfill(body=text, content_type="text/javascript")
+
+
 def test_without_webassembly_and_without_workers_it_answers_the_same(
     folder: Path, server: str, open_page: OpenPage
 ) -> None:
@@ -235,7 +243,7 @@ def test_without_webassembly_and_without_workers_it_answers_the_same(
                 kind == "no wasm"
             ):  # a worker knows nothing of what a test does to its page: the kernels are spoilt
                 text = (folder / "plan.js").read_text().replace('"kernels":"', '"kernels":"AAAA')
-                page.route("**/plan.js", lambda route, text=text: route.fulfill(body=text))
+                page.route("**/plan.js", functools.partial(answered, text))
             if kind == "no worker":
                 page.add_init_script("delete globalThis.Worker")
             page.reload()

@@ -481,7 +481,7 @@
 
   /* ---- the address holds the state: #example/class/place/view, or #grow/layer/channel/seed/beside ---- */
 
-  const VIEWS = { saliency: () => { $("[value=saliency]").checked = true; state.kind = "saliency"; return work("", drawMap); }, erase: compare, delete: deletion, shuffle, depth: walk };
+  const VIEWS = { saliency: () => { $("[value=saliency]").checked = true; state.kind = "saliency"; viewed("saliency"); return work("", drawMap); }, erase: compare, delete: deletion, shuffle, depth: walk };
 
   const viewed = name => { state.view = name; toAddress(); };
 
