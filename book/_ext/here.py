@@ -78,12 +78,8 @@ def drawing(layers: list[str], docname: str) -> str:
         wide, high = max(THINNEST, PER_CHANNEL * stage.channels), max(THINNEST, PER_ROW * stage.rows)
         marked = [layer for layer in layers if stage.holds(layer)]
         box = f'<rect x="{left:.1f}" y="{(HIGH - high) / 2:.1f}" width="{wide:.1f}" height="{high:.1f}"/>'
-<<<<<<< HEAD
         room = f'<rect class="room" x="{left - GAP / 2:.1f}" y="0" width="{wide + GAP:.1f}" height="{HIGH:.0f}"/>'
         boxes.append(_linked(room + box, stage, docname, bool(marked)))
-=======
-        boxes.append(_linked(box, stage, docname, bool(marked)))
->>>>>>> 9e8d11d (Segment 1 opens each chapter with a picture; the network in small says where a chapter is; a riddle, the kinds of methods, LIME and SHAP, human studies; pooling dragged beside the edges; glossary and teachers' page)
         boxes += [_name(layer, left + wide / 2) for layer in marked[:1]]
         left += wide + GAP
     wide, high = left - GAP + 2 * ASIDE, HIGH + BELOW
@@ -91,19 +87,13 @@ def drawing(layers: list[str], docname: str) -> str:
     words = f"{' and '.join(map(_place, layers))}, in <a href='{whole}'>the drawing of the network</a>."
     label = html.escape(f"The network as ten boxes in a row; marked: {', '.join(layers)}")
     return (
-<<<<<<< HEAD
         f'<div class="whereabouts"><svg viewBox="{-ASIDE:.0f} 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" '
         f'role="group" aria-label="{label}">{"".join(boxes)}</svg><p><strong>Where we are:</strong> {words}</p></div>'
-=======
-        f'<div class="here"><svg viewBox="{-ASIDE:.0f} 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" '
-        f'role="img" aria-label="{label}">{"".join(boxes)}</svg><p><strong>Where we are:</strong> {words}</p></div>'
->>>>>>> 9e8d11d (Segment 1 opens each chapter with a picture; the network in small says where a chapter is; a riddle, the kinds of methods, LIME and SHAP, human studies; pooling dragged beside the edges; glossary and teachers' page)
     )
 
 
 def _linked(box: str, stage: Stage, docname: str, marked: bool) -> str:
     """Return a box in its group, as a link where the microscope has the layer."""
-<<<<<<< HEAD
     words = f"{stage.layer}: {stage.channels:,} × {stage.rows} × {stage.rows}"
     kind = "marked" if marked else "stage"
     group = f'<g class="{kind}"><title>{words}</title>{box}</g>'
@@ -111,14 +101,6 @@ def _linked(box: str, stage: Stage, docname: str, marked: bool) -> str:
         return group
     where = html.escape(microscope.address(stage.layer, docname))
     return f'<a href="{where}" aria-label="{words}, in the microscope">{group}</a>'
-=======
-    said = f"<title>{stage.layer}: {stage.channels:,} × {stage.rows} × {stage.rows}</title>"
-    kind = "marked" if marked else "stage"
-    group = f'<g class="{kind}">{said}{box}</g>'
-    if not microscope.has(stage.layer):
-        return group
-    return f'<a href="{html.escape(microscope.address(stage.layer, docname))}">{group}</a>'
->>>>>>> 9e8d11d (Segment 1 opens each chapter with a picture; the network in small says where a chapter is; a riddle, the kinds of methods, LIME and SHAP, human studies; pooling dragged beside the edges; glossary and teachers' page)
 
 
 def _name(layer: str, middle: float) -> str:
