@@ -1,9 +1,12 @@
 """Plant a mark in the training scenes of one class, train the small network, and see which methods find it.
 
-    python tools/measure_shortcut.py --part 0 --parts 4 --device cuda --into FOLDER    trains and looks; can be resumed
-    python tools/measure_shortcut.py --from FOLDER                                     writes what came out down
+    python tools/measure_shortcut.py --part 0 --parts 4 --into FOLDER    trains and looks; can be resumed
+    python tools/measure_shortcut.py --pixels --into FOLDER              looks at the pixels of other folders
+    python tools/measure_shortcut.py --audits --into FOLDER              audits the pictured network and its twin
+    python tools/measure_shortcut.py --from FOLDER                       writes what came out down
 
-A part makes one set of scenes and uses it for every seed that belongs to it. Each line of its file is one network.
+A part makes one set of scenes and uses it for every seed that belongs to it. Each line of its file is one network. So
+the folders of the networks are four in all, and what needs no network, the pixels, is judged on folders of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import argparse
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ import torch.nn.functional as F
 from measured import save
 from torch import Tensor, nn
 
-from interp import attribution, claims, hooks, zoo
+from interp import attribution, audit, hooks, zoo
 
 SIDE, EPOCHS, CLASSES = 48, 4, len(zoo.SCENE_CLASSES)
 MARK, MARGIN = 5, 1  # pixels
@@ -31,12 +34,11 @@ SHOWN, FEWEST = 9, 8  # pictures that a method shows; hits or misses that it nee
 LAYER, FEATURES, LAST = "relu3", "pool", "relu4"
 KINDS = {"corner": (0.8, 1.0, 0.6), "anywhere": (0.8,)}
 REPAIRED = 0.8  # the strength whose networks are repaired
-CALIBRATE, INNOCENT, MARKED = (
-    20,
-    20,
-    10,
-)  # without a mark: those that set the thresholds, those judged; with one
-PICTURED = 22  # the seed whose networks the page shows
+CALIBRATE, INNOCENT, MARKED = 20, 20, 10  # without a mark: that set the levels, that are judged; with one
+PICTURED = 22  # the seed whose networks the pages show
+TWINS = {"marked": REPAIRED, "twin": 0.0}  # of them: the same seed, with the mark and without
+FOLDERS = range(100, 140)  # seeds of folders whose pixels are looked at: half set the level, half are judged
+AUDITED = range(140, 150)  # seeds of folders in which the pictured network and its twin are audited
 
 
 @dataclass(frozen=True)
@@ -49,34 +51,48 @@ class Folder:
 
 
 def main() -> None:
-    """Train a part, or write down what the parts gave."""
+    """Train a part, audit it, look at folders, or write down what all parts gave."""
     parser = argparse.ArgumentParser()
-    for name, kind in (
-        ("part", int),
-        ("parts", int),
-        ("device", str),
-        ("into", Path),
-        ("scenes", int),
-        ("seconds", int),
-    ):
-        parser.add_argument(f"--{name}", type=kind)
+    for name in ("part", "parts", "scenes", "seconds"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--into", type=Path)
     parser.add_argument("--from", dest="source", type=Path)
+    for name in ("audits", "pixels"):
+        parser.add_argument(f"--{name}", action="store_true")
     args = parser.parse_args()
     if args.source:
         write_down(args.source)
-        return
-    file = args.into / f"part-{args.part}.jsonl"
-    done = {json.loads(line)["name"] for line in file.read_text().splitlines()} if file.exists() else set()
-    data, start = Data(args.part, args.scenes or 4000, args.device or "cpu"), time.time()
-    for seed, where, share in jobs(args.part, args.parts):
-        if f"{seed} {where} {share}" not in done and time.time() - start < (args.seconds or 1e9):
-            record, model = one(data, seed, where, share)
+    elif args.pixels:
+        work(args.into / "pixels.jsonl", FOLDERS, looked_at, args.seconds)
+    elif args.audits:
+        networks = {kind: kept(args.into, kind) for kind in TWINS}
+        work(args.into / "audits.jsonl", AUDITED, functools.partial(audited, networks), args.seconds)
+    else:
+        data = Data(args.part, args.scenes or 4000, args.device)
+        todo, measure = jobs(args.part, args.parts), functools.partial(one, data, args.into)
+        work(args.into / f"part-{args.part}.jsonl", todo, measure, args.seconds)
+
+
+def work(
+    file: Path, todo: Iterable[Any], measure: Callable[[Any], dict[str, Any]], seconds: int | None
+) -> None:
+    """Measure what the file does not have yet, a line each, until the time is over."""
+    done, start = {each["name"] for each in lines(file)}, time.time()
+    for job in todo:
+        if name_of(job) not in done and time.time() - start < (seconds or 1e9):
+            record = {"name": name_of(job), **measure(job)}
             with file.open("a") as out:
                 out.write(json.dumps(record) + "\n")
-            if seed == PICTURED and where != "anywhere":
-                half = {name: value.cpu().half() if value.is_floating_point() else value.cpu()
-                        for name, value in model.state_dict().items()}  # fmt: skip
-                torch.save(half, args.into / f"network-{seed}-{share}.pt")
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    """Return the records of a file; none if it is not there."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def name_of(job: Any) -> str:
+    return " ".join(map(str, job)) if isinstance(job, tuple) else str(job)
 
 
 def jobs(part: int, parts: int) -> Iterator[tuple[int, str, float]]:
@@ -96,13 +112,15 @@ class Data:
 
     def __init__(self, part: int, length: int, device: str) -> None:
         self.device = device
-        self.train = self._load("train", length, part)
-        self.val = self._load("val", max(200, length // 4), part)
+        self.train = load("train", length, part, device)
+        self.val = load("val", max(200, length // 4), part, device)
 
-    def _load(self, split: str, length: int, seed: int) -> tuple[Tensor, Tensor]:
-        scenes = zoo.Scenes(split, SIDE, seed, length=length, second=0.0)
-        images = torch.stack([scenes[i].image for i in range(length)])
-        return images.to(self.device), (torch.arange(length) % CLASSES).to(self.device)
+
+def load(split: str, length: int, seed: int, device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """Return so many scenes, and the number of the class of each."""
+    scenes = zoo.Scenes(split, SIDE, seed, length=length, second=0.0)
+    images = torch.stack([scenes[i].image for i in range(length)])
+    return images.to(device), (torch.arange(length) % CLASSES).to(device)
 
 
 class Batches:
@@ -159,22 +177,29 @@ def marked(data: tuple[Tensor, Tensor], of: int, where: str, share: float, seed:
 # One network
 
 
-def one(data: Data, seed: int, where: str, share: float) -> tuple[dict[str, Any], nn.Module]:
-    """Train one network; return what every method says, what the mark does to its answers, and what repairs it."""
-    of = seed % CLASSES
-    train = marked(data.train, of, where, share, seed)
+def trained(data: Data, into: Path, job: tuple[int, str, float]) -> tuple[nn.Module, Folder]:
+    """Train one network; return it and the scenes that it was trained on. The pictured ones are kept."""
+    seed, where, share = job
+    train = marked(data.train, seed % CLASSES, where, share, seed)
     model = zoo.SimpleCNN(zoo.SCENE_CLASSES, seed=seed).to(data.device)
-    zoo.train_model(
-        model, Batches(train.images, train.labels, seed), epochs=EPOCHS, seed=seed, progress=False
-    )
-    model.eval()
-    record: dict[str, Any] = {
-        "name": f"{seed} {where} {share}",
-        "seed": seed,
-        "where": where,
-        "share": share,
-        "of": of,
-    }
+    batches = Batches(train.images, train.labels, seed)
+    zoo.train_model(model, batches, epochs=EPOCHS, seed=seed, progress=False)
+    if seed == PICTURED and where != "anywhere":
+        torch.save(halved(model), into / f"network-{seed}-{share}.pt")
+    return model.eval(), train
+
+
+def halved(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights in half precision."""
+    state = {name: value.cpu() for name, value in model.state_dict().items()}
+    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def one(data: Data, into: Path, job: tuple[int, str, float]) -> dict[str, Any]:
+    """Train one network; return what every method says, what the mark does to its answers, and what repairs it."""
+    (seed, where, share), of = job, job[0] % CLASSES
+    model, train = trained(data, into, job)
+    record: dict[str, Any] = {"seed": seed, "where": where, "share": share, "of": of}
     record["looked"] = look(model, marked(data.val, of, where, share, 1000 + seed))
     if where == "none" and seed >= CALIBRATE:  # the mark is in the folder, but the network has never seen it
         record["folder only"] = {
@@ -184,7 +209,41 @@ def one(data: Data, seed: int, where: str, share: float) -> tuple[dict[str, Any]
     record["mark"] = {kind: effect(model, data.val, of, kind) for kind in kinds}
     if (where, share) == ("corner", REPAIRED):
         record["repaired"] = repairs(model, data, train, of, where, seed)
-    return record, model
+    return record
+
+
+def kept(folder: Path, kind: str) -> nn.Module:
+    """Return a network that was kept: the marked one, or its twin, which never saw a mark."""
+    model = zoo.SimpleCNN(zoo.SCENE_CLASSES)
+    model.load_state_dict(torch.load(folder / f"network-{PICTURED}-{TWINS[kind]}.pt", weights_only=True))
+    return model.eval()
+
+
+def audited(networks: dict[str, nn.Module], seed: int) -> dict[str, Any]:
+    """Return what an audit of each network names in a folder of other scenes, four fifths of a class marked."""
+    folder = marked(load("val", 1000, seed), PICTURED % CLASSES, "corner", REPAIRED, 1000 + seed)
+    return {
+        kind: [named_by_audit(model, folder, k) for k in range(CLASSES)] for kind, model in networks.items()
+    }
+
+
+def named_by_audit(model: nn.Module, folder: Folder, k: int) -> dict[str, Any] | None:
+    """Return the regions with more heat in the hits of a class, and how many channels separate them from the misses."""
+    images, tests = folder.images[folder.labels == k], len(audit.KINDS) * CLASSES
+    found = audit.examine(model, images, k, LAYER, tests=tests).findings
+    if found is None:
+        return None
+    regions = [each.index for each in found if each.kind == "region" and each.difference > 0]
+    return {"regions": sorted(regions), "channels": sum(each.kind == "unit" for each in found)}
+
+
+def looked_at(seed: int) -> dict[str, Any]:
+    """Return the pixels of a folder of other scenes, without a mark and with one: no network is asked."""
+    scenes, of = load("val", 1000, seed), seed % CLASSES
+    groups = {"none": ("none", 0.0)}
+    groups |= {f"{kind} {share}": (kind, share) for kind, shares in KINDS.items() for share in shares}
+    found = {name: pixels(marked(scenes, of, *how, 1000 + seed)) for name, how in groups.items()}
+    return {"seed": seed, "of": of, "looked": {name: {"pixels": each} for name, each in found.items()}}
 
 
 @torch.no_grad()
@@ -512,6 +571,13 @@ METHODS = (
     "hits - misses",
     "class - rest",
 )
+MEASURES = (
+    "pulled",
+    "accuracy",
+    "accuracy of the others",
+    "marked accuracy of the others",
+    "accuracy of the class",
+)
 JUDGED = {  # what happened to a network, as one letter
     "F": "the class is named and most of the pictures shown have the mark",
     "C": "the class is named, but the pictures shown do not have the mark",
@@ -523,55 +589,70 @@ JUDGED = {  # what happened to a network, as one letter
 
 def write_down(folder: Path) -> None:
     """Judge the records of all parts, and write down what came out."""
-    lines = [line for file in sorted(folder.glob("part-*.jsonl")) for line in file.read_text().splitlines()]
-    records = sorted((json.loads(line) for line in lines), key=lambda each: each["seed"])
-    for each in records:
-        for looked in (each["looked"], *each.get("folder only", {}).values()):
-            for name in [name for name in looked if name not in METHODS]:
-                del looked[name]
+    records = sorted(gathered(folder, "part-*"), key=lambda each: each["seed"])
     clean = [each for each in records if each["where"] == "none"]
     rule = Rule([each["looked"] for each in clean if each["seed"] < CALIBRATE])
     judged = [each for each in clean if each["seed"] >= CALIBRATE]
-    groups: dict[str, Any] = {"none": {"looked": letters(rule, judged, "looked")}}
+    groups: dict[str, Any] = {"none": {"looked": letters(rule, judged)}}
     for kind in KINDS:
         there = [{"of": each["of"], "looked": each["folder only"][kind]} for each in judged]
         mark = spread([each["mark"][kind] for each in judged])
-        groups[f"{kind}, in the folder only"] = {"looked": letters(rule, there, "looked"), "mark": mark}
+        groups[f"{kind}, in the folder only"] = {"looked": letters(rule, there), "mark": mark}
     for where, share in [(kind, share) for kind, shares in KINDS.items() for share in shares]:
         mine = [each for each in records if (each["where"], each["share"]) == (where, share)]
         if mine:
             groups[f"{where} {share}"] = group(rule, mine)
+    rule_of_pixels = of_pixels(groups, gathered(folder, "pixels"))
     shown = next(each for each in records if each["name"] == f"{PICTURED} corner {REPAIRED}")
     save(
         "shortcut",
         {
             "letters": JUDGED,
-            "levels": rule.levels,
-            "usual": rule.usual,
+            "levels": rule.levels | rule_of_pixels.levels,
+            "usual": rule.usual | rule_of_pixels.usual,
             "groups": groups,
+            "audits": {kind: [each[kind] for each in gathered(folder, "audits")] for kind in TWINS},
             "shown": {
                 "scores": scores(shown["looked"]),
-                "mark": shown["mark"],
-                "repaired": shown["repaired"],
+                "mark": spread([shown["mark"]["corner"]]),
+                "repaired": {name: spread([each]) for name, each in shown["repaired"].items()},
             },
         },
-        how="python tools/measure_shortcut.py --part N --parts 4 --into FOLDER for N = 0 to 3, then --from FOLDER",
+        how="python tools/measure_shortcut.py --part N --parts 4 --into FOLDER for N = 0 to 3, "
+        "then --pixels and --audits --into FOLDER, then --from FOLDER",
         on=f"{len(records)} SimpleCNNs at 48 pixels, 4 epochs of 4000 scenes; {CALIBRATE} of them without a mark set "
-        f"the levels; {len(judged)} without a mark and the others are judged, each by 1000 scenes of unseen cut-outs; "
-        "the marked class is the seed modulo 10; those without a mark were trained on an NVIDIA H100, the others on "
-        "a CPU",
+        f"the levels; {len(judged)} without a mark and the others are judged, each by 1000 scenes of unseen cut-outs "
+        "(four sets of scenes in all); the marked class is the seed modulo 10; the 28 without a mark of seeds below 28 "
+        "were trained on an NVIDIA H100, the others, and the twin that is audited, on a CPU",
     )
+
+
+def gathered(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return the records of all files of a name."""
+    return [each for file in sorted(folder.glob(f"{name}.jsonl")) for each in lines(file)]
+
+
+def of_pixels(groups: dict[str, Any], folders: list[dict[str, Any]]) -> Rule:
+    """Put what the pixels of folders say in place of what they say beside each network; return their rule."""
+    half = FOLDERS[len(FOLDERS) // 2]
+    rule = Rule([each["looked"]["none"] for each in folders if each["seed"] < half], ["pixels"])
+    judged = [each for each in folders if each["seed"] >= half]
+    for name, found in groups.items():
+        key = name.replace(", in the folder only", f" {REPAIRED}")
+        there = [{"of": each["of"], "looked": each["looked"][key]} for each in judged]
+        found["looked"] |= letters(rule, there)
+    return rule
 
 
 class Rule:
     """When a method raises an alarm, and about which class: fixed by networks that have never seen a mark."""
 
-    def __init__(self, looked: list[Looked]) -> None:
+    def __init__(self, looked: list[Looked], methods: Sequence[str] = METHODS) -> None:
         self.usual = {
             method: [nanmean([each[method][0][k] for each in looked]) for k in range(CLASSES)]
-            for method in looked[0]
+            for method in methods
         }
-        self.levels = {method: max(self.above(each, method)[1] for each in looked) for method in looked[0]}
+        self.levels = {method: max(self.above(each, method)[1] for each in looked) for method in methods}
 
     def above(self, looked: Looked, method: str) -> tuple[int, float]:
         """Return the class whose score is farthest above the usual, and how far."""
@@ -596,10 +677,10 @@ def nanmean(values: list[float]) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
-def letters(rule: Rule, records: list[dict[str, Any]], key: str) -> dict[str, str]:
+def letters(rule: Rule, records: list[dict[str, Any]]) -> dict[str, str]:
     """Return for each method one letter a network, in the order of the seeds."""
     return {
-        method: "".join(rule.letter(each[key], method, each["of"]) for each in records)
+        method: "".join(rule.letter(each["looked"], method, each["of"]) for each in records)
         for method in rule.levels
     }
 
@@ -607,7 +688,7 @@ def letters(rule: Rule, records: list[dict[str, Any]], key: str) -> dict[str, st
 def group(rule: Rule, records: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what the methods found in networks of one strength, what the mark does, and what repairs it."""
     found = {
-        "looked": letters(rule, records, "looked"),
+        "looked": letters(rule, records),
         "mark": spread([each["mark"][each["where"]] for each in records]),
     }
     repaired = [each["repaired"] for each in records if "repaired" in each]
@@ -620,21 +701,13 @@ def group(rule: Rule, records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def spread(effects: list[dict[str, float]]) -> dict[str, list[float]]:
-    """Return for each measure its mean over the networks and the ends of its 95 % interval, and of how many."""
-    found = {}
-    for name in effects[0]:
-        values = torch.tensor([each[name] for each in effects], dtype=torch.float64)
-        values = values[~values.isnan()]
-        if len(values) > 1:
-            found[name] = [float(values.mean()), *claims.bootstrap(values), len(values)]
-    return found
+    """Return what the mark does, {measure: one number a network}, in the order of the seeds."""
+    return {name: [each[name] for each in effects] for name in MEASURES}
 
 
 def scores(looked: Looked) -> dict[str, list[float]]:
     """Return the scores of the classes, without what the shown pictures have on them."""
-    return {
-        method: [score if score == score else -1.0 for score in found[0]] for method, found in looked.items()
-    }
+    return {method: [score if score == score else -1.0 for score in looked[method][0]] for method in METHODS}
 
 
 if __name__ == "__main__":
