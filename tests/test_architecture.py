@@ -32,6 +32,9 @@ HEAVY = [
     "wandb",
     "ray",
     "datasets",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
 ]
 # Hosts of registries and model stores, and paths that exist on one machine only.
 HOSTS = r"files\.pythonhosted\.org|registry\.npm|registry\.yarn|deb\.debian\.org"

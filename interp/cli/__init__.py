@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from PIL.Image import DecompressionBombWarning
 
 from interp import __version__
-from interp.cli import atlas, audit, layers, microscope, render, run, spectrum
+from interp.cli import atlas, audit, export, lab, layers, microscope, render, run, spectrum
 from interp.cli.progress import Lines
 from interp.cli.texts import parse_channels
 from interp.errors import InterpError
@@ -57,6 +57,6 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="interp", description="See what a convolutional network sees.")
     top.add_argument("--version", action="version", version=f"interp {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for command in (layers, render, spectrum, microscope, atlas, audit, run):
+    for command in (layers, render, spectrum, microscope, atlas, audit, lab, export, run):
         command.add(commands)
     return top

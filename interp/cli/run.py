@@ -14,7 +14,7 @@ from interp.errors import BadInputError, DamagedFileError, MissingFileError, Unk
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-RUNS = ("layers", "render", "spectrum", "microscope", "atlas", "audit")
+RUNS = ("layers", "render", "spectrum", "microscope", "atlas", "audit", "lab", "export")
 WORDS = ("model", "layer")  # what a command takes without the name of an option
 EXAMPLE = """a configuration is a TOML file with a table for each command, whose keys are the command's options:
 

@@ -1,5 +1,6 @@
 """The live lab: a network as a plan and a file of weights, which a page runs in the reader's browser."""
 
+from interp.lab.exchange import export_onnx
 from interp.lab.plan import LOGITS, MAPS, Plan, Step, plan
 from interp.lab.site import Example, Frame, Units, engine_script, evidence, write
 
@@ -13,6 +14,7 @@ __all__ = [
     "Units",
     "engine_script",
     "evidence",
+    "export_onnx",
     "plan",
     "write",
 ]

@@ -1,47 +1,31 @@
 """The plan of a network for the lab: what is computed from what, and where in one file its weights lie.
 
-Batch norm is folded into the convolutions before it (`interp.folding`), ReLU6 is part of the step that it follows, and
-the classifier is a 1x1 convolution before the mean over all places. Both are linear, so they may be exchanged; the
-planes between them are then the class-activation maps of all classes (Zhou et al., 2016,
-https://arxiv.org/abs/1512.04150), up to the bias that every place of them carries.
+Batch norm is folded into the convolutions before it, ReLU6 is part of the step that it follows, and the classifier is a
+1x1 convolution before the mean over all places. Both are linear, so they may be exchanged; the planes between them are
+then the class-activation maps of all classes (Zhou et al., 2016, https://arxiv.org/abs/1512.04150), up to the bias that
+every place of them carries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interp import folding
+from interp import image
 from interp.errors import BadInputError
-from interp.zoo.efficientnet_lite import Block, EfficientNetLite
+from interp.lab import graph as graphs
+from interp.lab import rules
+from interp.lab.check import check
+from interp.lab.steps import LOGITS, MAPS, Program, Step
 
-INPUT = "input"
-MAPS, LOGITS = "maps", "logits"  # the names of the last two steps
 LARGEST_HALF = 65504.0
-
-
-class Step(TypedDict, total=False):
-    """One step: `name` is the value it gives, of so many `channels`, made `from` (and `plus`) values before.
-
-    `op` is product (a 1x1 convolution), depthwise, conv, add or mean; the first three have `weights` and a `bias`, the
-    places of their first numbers, those with a kernel its side and the `stride`, and `relu6` where one follows.
-    """
-
-    name: str
-    op: str
-    source: str  # "from" in the JSON, which Python does not allow as a name
-    plus: str
-    channels: int
-    kernel: int
-    stride: int
-    relu6: bool
-    weights: int
-    bias: int
+SIDE = 224  # of images for a network that does not say its own
+FEW = 3  # blocks, for which it is worth leaving the layers outside of them away
+__all__ = ["LOGITS", "MAPS", "Plan", "Step", "names_of", "packed", "plan", "side_of", "traced"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +39,11 @@ class Plan:
         std: of the normalization, one a channel.
         side: of the square images that the network was trained for.
         class_names: one for each logit.
+        last: the layer whose mean the classifier reads, so that there is an exact map of every class; "" for none.
+        why: what stands between the network and such maps; "" for nothing.
+        across: places along a side of that layer; 0 without one.
+        depths: the layers that give images, from the first to the last; layers inside of others are left out.
+        grown: those of them whose channels can be grown: the blocks, where there are some.
     """
 
     steps: tuple[Step, ...]
@@ -63,6 +52,11 @@ class Plan:
     std: tuple[float, ...]
     side: int
     class_names: tuple[str, ...]
+    last: str = ""
+    why: str = ""
+    across: int = 0
+    depths: tuple[str, ...] = ()
+    grown: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """Return the plan as values of JSON, without the weights."""
@@ -76,67 +70,103 @@ class Plan:
             "std": self.std,
             "side": self.side,
             "classes": self.class_names,
+            "last": self.last,
+            "why": self.why,
+            "across": self.across,
+            "depths": self.depths,
+            "grown": self.grown,
         }
 
 
-def plan(model: nn.Module) -> Plan:
-    """Return the plan of an EfficientNet-Lite.
+def plan(model: nn.Module, *, side: int | None = None, class_names: Sequence[str] = ()) -> Plan:
+    """Return the plan of a network.
 
     Args:
-        model: takes images (N, 3, H, W) in [0, 1]; left as it was.
+        model: takes images (N, 3, H, W) in [0, 1] and returns logits; left as it was.
+        side: of the square images in pixels; None asks the network for its `side`, and is 224 where it has none.
+        class_names: one for each logit; without them those of the network, and without these numbers.
 
     Raises:
-        BadInputError: it is another network, or a weight is too large for 16 bits.
+        BadInputError: it computes what the lab has no step for, and the message names all of it; it cannot be followed
+            on such images; there is another number of names; or a weight is too large for 16 bits.
     """
-    if not isinstance(model, EfficientNetLite):
-        raise BadInputError(
-            f"The lab runs the EfficientNet-Lites of zoo.load_model; got {type(model).__name__}."
-        )
-    folded = folding.fold(model)
-    builder = _Builder()
-    steps = tuple(_steps(folded, builder))  # type: ignore[arg-type]  # the copy is of the same class
+    program, graph, side = traced(model, side)
+    return packed(program, graph, side, names_of(model, program, class_names))
+
+
+def traced(model: nn.Module, side: int | None = None) -> tuple[Program, graphs.Graph, int]:
+    """Return the steps of a network, checked against it, what they were made of, and the side of its images."""
+    side = side_of(model, side)
+    graph = graphs.exported(model, side)
+    program = rules.program(graph)
+    check(program, graph.model, side)
+    return program, graph, side
+
+
+def side_of(model: nn.Module, side: int | None = None) -> int:
+    """Return the side of a network's images in pixels: what is asked for, what it says itself, or 224."""
+    return side or int(getattr(image.unwrapped(model), "side", SIDE))
+
+
+def names_of(model: nn.Module, program: Program, class_names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return a name for each logit.
+
+    Raises:
+        BadInputError: there is another number of names.
+    """
+    count = program.shapes[LOGITS][0]
+    names = tuple(class_names or getattr(model, "class_names", None) or ())
+    if class_names and len(names) != count:
+        raise BadInputError(f"There are {len(names)} names of classes, and the network has {count} outputs.")
+    return names if len(names) == count else tuple(f"class {number}" for number in range(count))
+
+
+def packed(program: Program, graph: graphs.Graph, side: int, class_names: tuple[str, ...]) -> Plan:
+    """Return the plan of a network whose steps are known."""
+    weights = _Weights()
+    steps = tuple(weights.of(step, program.weights) for step in program.steps)
+    last, why = program.last, program.why
+    _, height, width = program.shapes.get(last, (0, 0, 0))
+    depths = _outermost(program)
+    blocks = [one for one in depths if graph.is_composite(one)]
+    if last and height != width:
+        last, why, height = "", f"its last layer has {height} x {width} places", 0
     return Plan(
         steps=steps,
-        weights=builder.packed(),
-        mean=tuple(model.normalize.mean.flatten().tolist()),
-        std=tuple(model.normalize.std.flatten().tolist()),
-        side=model.side,
-        class_names=model.class_names,
+        weights=weights.in_16_bits(),
+        mean=program.mean,
+        std=program.std,
+        side=side,
+        class_names=class_names,
+        last=last,
+        why=why,
+        across=height,
+        depths=depths,
+        grown=tuple(blocks if len(blocks) >= FEW else depths),
     )
 
 
-def _steps(model: EfficientNetLite, builder: _Builder) -> Iterator[Step]:
-    """Yield the steps of the network, named by the layers whose output they are."""
-    yield builder.conv("act_stem", model.conv_stem, INPUT, relu6=True)
-    last = "act_stem"
-    for name, block in model.blocks.named_modules(prefix="blocks"):
-        if isinstance(block, Block):
-            yield from _block_steps(name, block, last, builder)
-            last = name
-    yield builder.conv("act_head", model.conv_head, last, relu6=True)
-    yield builder.product(MAPS, model.classifier.weight, model.classifier.bias, "act_head")
-    yield Step(name=LOGITS, op="mean", source=MAPS, channels=model.classifier.out_features)
+def _outermost(program: Program) -> tuple[str, ...]:
+    """Return the names of the layers that give square images and lie in no other that does."""
+    names = [step["name"] for step in program.steps if step["name"] not in (MAPS, LOGITS)]
+    sides = {one: program.shapes[one][1:] for one in names if not {":", "#"} & set(one)}
+    images = [one for one, (height, width) in sides.items() if height == width > 1]
+    return tuple(one for one in images if not any(one.startswith(f"{other}.") for other in images))
 
 
-def _block_steps(name: str, block: Block, source: str, builder: _Builder) -> Iterator[Step]:
-    """Yield the steps of a block; its own name is that of the last."""
-    inside = source
-    if block.expands:
-        inside = f"{name}.act_expand"
-        yield builder.conv(inside, block.expand, source, relu6=True)
-    yield builder.conv(f"{name}.act_depthwise", block.depthwise, inside, relu6=True)
-    inside, out = f"{name}.act_depthwise", f"{name}.project" if block.residual else name
-    yield builder.conv(out, block.project, inside)
-    if block.residual:
-        yield Step(name=name, op="add", source=out, plus=source, channels=block.project.out_channels)
-
-
-class _Builder:
+class _Weights:
     """Writes weights one after the other, and says where they lie."""
 
     def __init__(self) -> None:
         self.parts: list[Tensor] = []
         self.count = 0
+
+    def of(self, step: Step, weights: dict[str, tuple[Tensor, Tensor]]) -> Step:
+        """Return a step with the places of its weights."""
+        if step["name"] not in weights:
+            return step
+        weight, bias = weights[step["name"]]
+        return {**step, "weights": self.put(weight), "bias": self.put(bias)}
 
     def put(self, values: Tensor) -> int:
         """Take numbers and return the place of their first."""
@@ -145,35 +175,11 @@ class _Builder:
         self.count += values.numel()
         return place
 
-    def packed(self) -> np.ndarray:
+    def in_16_bits(self) -> np.ndarray:
         """Return all numbers in 16 bits."""
-        values = torch.cat(self.parts)
+        values = torch.cat(self.parts) if self.parts else torch.zeros(0)
         if not bool((values.abs() <= LARGEST_HALF).all()):
             raise BadInputError(
                 f"A weight is larger than {LARGEST_HALF:.0f} or no number, and 16 bits cannot hold it."
             )
         return values.half().numpy()
-
-    def conv(self, name: str, layer: nn.Conv2d, source: str, *, relu6: bool = False) -> Step:
-        """Return the step of a convolution with its batch norm folded in."""
-        if layer.kernel_size == (1, 1):
-            return self.product(name, layer.weight, layer.bias, source, relu6=relu6)
-        step = self.product(name, layer.weight, layer.bias, source, relu6=relu6)
-        op = "conv" if layer.groups == 1 else "depthwise"
-        return {**step, "op": op, "kernel": layer.kernel_size[0], "stride": layer.stride[0]}
-
-    def product(
-        self, name: str, weight: Tensor, bias: Tensor | None, source: str, *, relu6: bool = False
-    ) -> Step:
-        """Return the step of a matrix product over channels."""
-        rows = len(weight)
-        bias = torch.zeros(rows) if bias is None else bias
-        return Step(
-            name=name,
-            op="product",
-            source=source,
-            channels=rows,
-            relu6=relu6,
-            weights=self.put(weight),
-            bias=self.put(bias),
-        )

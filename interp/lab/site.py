@@ -18,15 +18,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from interp import hooks, image, runs
-from interp.lab.plan import Plan, plan
+from interp import image, runs
+from interp.errors import BadInputError
+from interp.lab.check import run
+from interp.lab.plan import LOGITS, MAPS, Plan, names_of, packed, traced
+from interp.lab.steps import Program
 
 WEB = Path(__file__).parent / "web"
-ENGINE = ("kernels.js", "network.js", "random.js", "ascent.js", "worker.js")
+ENGINE = ("kernels.js", "network.js", "operations.js", "random.js", "ascent.js", "worker.js")
 AS_THEY_ARE = ("theme.js", "random.js", "photograph.js", "lab.js")
-LAST = "act_head"  # the layer that the classifier reads
 COLORS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))  # viridis, in four parts
 QUALITY = 90
+COUNTED = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 HEAT = 0.6  # how much of the color of the map lies over the photograph
 
 
@@ -51,15 +54,19 @@ class Units:
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around the lab.
+    """What stands around the lab. An empty address leaves the link out.
 
     Attributes:
-        title: of the book that the bar leads back to.
+        title: of the book that the bar leads back to, or of the page.
         book: its address.
         chapter: the address of the chapter on the engine.
         recipe: the address of the chapter on the pictures that the lab grows.
         credit: whose the photographs are.
         units: what is known of the channels of an earlier layer; None for nothing.
+        heading: of the page.
+        network: what the page calls the network at the beginning of a sentence.
+        named: its name.
+        grown: the layer and the channel that are to be grown first; another one where there is no such layer.
     """
 
     title: str = "Looking inside a vision model"
@@ -68,6 +75,24 @@ class Frame:
     recipe: str = "../book/segment-2/better-coordinates.html"
     credit: str = ""
     units: Units | None = None
+    heading: str = "The live lab"
+    network: str = "The network of this book"
+    named: str = "EfficientNet-Lite0"
+    grown: tuple[str, int] = ("blocks.3.2", 44)
+
+    @staticmethod
+    def of(named: str) -> Frame:
+        """Return what stands around the lab of a network that has no book."""
+        return Frame(
+            named,
+            "",
+            "",
+            "",
+            heading=f"{named}, live",
+            network=f"The network {named}",
+            named=named,
+            grown=("", 0),
+        )
 
 
 @dataclass(frozen=True)
@@ -85,30 +110,41 @@ class Example:
     pixels: Tensor
 
 
-def write(model: nn.Module, folder: Path, examples: Iterable[Example], frame: Frame | None = None) -> Plan:
+def write(
+    model: nn.Module,
+    folder: Path,
+    examples: Iterable[Example],
+    frame: Frame | None = None,
+    *,
+    side: int | None = None,
+    class_names: Sequence[str] = (),
+) -> Plan:
     """Write the lab of a network into a folder, and return the network's plan.
 
     Args:
-        model: an EfficientNet-Lite; left as it was.
+        model: takes images (N, 3, H, W) in [0, 1] and returns logits; left as it was.
         folder: is made; files of the same names are replaced.
         examples: the photographs that the page shows.
         frame: what stands around it.
+        side: as in `plan`.
+        class_names: as in `plan`.
 
     Raises:
-        BadInputError: the lab cannot run the network.
+        BadInputError: the lab cannot run the network; then nothing is written.
     """
-    frame, planned = frame or Frame(), plan(model)
+    program, graph, side = traced(model, side)
+    frame, planned = frame or Frame(), packed(program, graph, side, names_of(model, program, class_names))
     (folder / "examples").mkdir(parents=True, exist_ok=True)
-    figures = [_example(model, example, folder / "examples", planned.side) for example in examples]
+    figures = [_example(program, planned, example, folder / "examples") for example in examples]
     _write_text(folder / "examples.js", _examples_script(folder / "examples"))
-    packed = _write_weights(planned, folder)
-    _write_text(folder / "plan.js", _plan_script(planned, packed, frame))
+    count = _write_weights(planned, folder)
+    _write_text(folder / "plan.js", _plan_script(planned, count, frame))
     _write_text(folder / "engine.js", engine_script())
     for name in AS_THEY_ARE:
         _write_text(folder / name, _read(name))
     stops = ", ".join(f"rgb{stop}" for stop in COLORS)
     _write_text(folder / "lab.css", Template(_read("lab.css")).substitute(stops=stops))
-    _write_text(folder / "index.html", _page(frame, planned, figures, packed))
+    _write_text(folder / "index.html", _page(frame, planned, figures, count))
     return planned
 
 
@@ -144,67 +180,157 @@ def _write_weights(planned: Plan, folder: Path) -> int:
     return len(packed)
 
 
-def _plan_script(planned: Plan, packed: int, frame: Frame) -> str:
+def _plan_script(planned: Plan, size: int, frame: Frame) -> str:
     kernels = base64.b64encode((WEB / "kernels.wasm").read_bytes()).decode()
     more = {
         "sha256": _sha256(planned),
-        "packed": packed,
+        "packed": size,
         "kernels": kernels,
         "colors": COLORS,
         "units": frame.units and asdict(frame.units),
+        "first": frame.grown[0],
     }
     return f"const plan = {json.dumps({**planned.as_json(), **more}, separators=(',', ':'))};\n"
 
 
-def _page(frame: Frame, planned: Plan, figures: Sequence[str], packed: int) -> str:
+def _page(frame: Frame, planned: Plan, figures: Sequence[str], size: int) -> str:
+    places = planned.across**2
     return Template(_read("lab.html")).substitute(
-        title=html.escape(frame.title),
-        book=html.escape(frame.book),
-        chapter=html.escape(frame.chapter),
-        recipe=html.escape(frame.recipe),
-        credit=html.escape(frame.credit),
-        megabytes=f"{packed / 1e6:.1f}",
+        heading=html.escape(frame.heading),
+        bar=_bar(frame),
+        network=html.escape(frame.network),
+        named=html.escape(frame.named),
+        still=_still(frame, planned) if figures else "",
+        examples=_examples(frame, planned, figures) if figures else "",
+        recipe=_link(
+            frame.recipe,
+            "where it comes from",
+            "the book's own recipe\n      ({})",
+            "the recipe of <code>interp render</code>",
+        ),
+        engine=_link(frame.chapter, "a small engine", "{}", "a small engine"),
+        exact=_exact(planned),
+        why=html.escape(planned.why),
+        has_maps=" hidden" if planned.last else "",
+        megabytes=f"{size / 1e6:.1f}",
         classes=len(planned.class_names),
         layer=html.escape(frame.units.layer if frame.units else ""),
-        examples="\n".join(figures),
+        channel=frame.grown[1],
+        side=planned.side,
+        tenth=_counted(max(1, round(places / 10))),
+        places=places,
     )
+
+
+def _link(address: str, words: str, inside: str, otherwise: str) -> str:
+    return inside.format(f'<a href="{html.escape(address)}">{words}</a>') if address else otherwise
+
+
+def _bar(frame: Frame) -> str:
+    title, book = html.escape(frame.title), html.escape(frame.book)
+    if not book:
+        return f'<span class="home">{title}</span>'
+    return f'<a class="home" href="{book}">{title}</a>\n  <a class="door" href="{book}">Contents</a>'
+
+
+def _counted(count: int) -> str:
+    return COUNTED[count] if count < len(COUNTED) else str(count)
+
+
+def _still(frame: Frame, planned: Plan) -> str:
+    also = ", and where the evidence for the network's first answer lies" if planned.last else ""
+    return f" The pictures below were computed when the\n    {_made(frame)} was built: the photograph{also}."
+
+
+def _made(frame: Frame) -> str:
+    return "book" if frame.book else "page"
+
+
+def _exact(planned: Plan) -> str:
+    if not planned.last:
+        return ""
+    return (
+        "The\n      evidence map is exact: the mean of its "
+        f"{planned.across**2} numbers and the bias of the class are the logit. It says what the last\n"
+        "      layer adds, and nothing of which pixels made the layer do so."
+    )
+
+
+def _examples(frame: Frame, planned: Plan, figures: Sequence[str]) -> str:
+    heading = f"{_counted(len(figures))} worked example{'s' if len(figures) > 1 else ''}"
+    said = f"what the network sees, {planned.side} × {planned.side} pixels."
+    said = (
+        f"Left: {said} Right: where the evidence for its first answer lies, as"
+        if planned.last
+        else f"{said[0].upper()}{said[1:]} Its answers are as"
+    )
+    listed = "\n".join(figures)
+    return f"""  <section class="examples" aria-label="Worked examples">
+    <h2>{heading}</h2>
+    <div class="gallery">
+{listed}
+    </div>
+    <p class="soft">{said}
+      computed in Python when the {_made(frame)} was built. {html.escape(frame.credit)}</p>
+  </section>
+
+"""
 
 
 # ------------------------------------------------------------------------------------------------------------
 # Examples
 
 
-def _example(model: nn.Module, example: Example, folder: Path, side: int) -> str:
+def _example(program: Program, planned: Plan, example: Example, folder: Path) -> str:
     """Write an example's photograph and map, and return its figure."""
+    side, names = planned.side, planned.class_names
     picture = _as_pil(image.center_crop(example.pixels, side))
     _save(picture, folder / f"{example.name}.webp")
     with Image.open(folder / f"{example.name}.webp") as kept:  # what the page will read
         seen = image.from_pil(kept.convert("RGB"))
-    names: Sequence[str] = model.class_names  # type: ignore[assignment]
-    heat, shares = evidence(model, seen)
-    _save(overlaid(seen, heat), folder / f"{example.name}-map.webp")
-    first = names[int(shares.argmax())]
-    said = ", ".join(f"{names[index]} {100 * shares[index]:.0f}\u00a0%" for index in shares.topk(3).indices)
-    words = html.escape(example.words)
+    heat, shares = _evidence(program, seen)
+    said = ", ".join(
+        f"{names[index]} {100 * shares[index]:.0f}\u00a0%"
+        for index in shares.topk(min(3, len(names))).indices
+    )
+    figures = [(example.name, example.words)]
+    if planned.last:
+        _save(overlaid(seen, heat), folder / f"{example.name}-map.webp")
+        figures.append(
+            (f"{example.name}-map", f"The same with the map of {names[int(shares.argmax())]} over it")
+        )
+    pictures = "".join(
+        f'<img src="examples/{html.escape(name)}.webp" width="{side}" height="{side}" alt="{html.escape(words)}">'
+        for name, words in figures
+    )
     return (
-        f'      <figure class="example" id="{html.escape(example.name)}"><div>'
-        f'<img src="examples/{example.name}.webp" width="{side}" height="{side}" alt="{words}">'
-        f'<img src="examples/{example.name}-map.webp" width="{side}" height="{side}" '
-        f'alt="The same with the map of {html.escape(first)} over it"></div>'
+        f'      <figure class="example" id="{html.escape(example.name)}"><div>{pictures}</div>'
         f"<figcaption>{html.escape(said)}</figcaption></figure>"
     )
 
 
-@torch.no_grad()
 def evidence(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the map (H, W) of the first class of one image, at the size of the last layer, and all shares (classes,).
 
     Each number is what a place adds to the logit: weight times activation, summed over channels.
+
+    Raises:
+        BadInputError: the network does not end in the mean over all places and a linear layer.
     """
-    with hooks.record(model, [LAST]) as found:
-        logits = model(images)[0]
-    weight = model.classifier.weight[logits.argmax()]  # type: ignore[union-attr, index]
-    return torch.einsum("c,chw->hw", weight, found[LAST][0]), logits.softmax(0)
+    program, _, _ = traced(model, images.shape[-1])
+    if not program.last:
+        raise BadInputError(f"There are no exact maps of this network: {program.why}.")
+    return _evidence(program, images)
+
+
+@torch.no_grad()
+def _evidence(program: Program, images: Tensor) -> tuple[Tensor, Tensor]:
+    values = run(program, images)
+    logits = values[LOGITS][0, :, 0, 0]
+    if not program.last:
+        return torch.zeros(1, 1), logits.softmax(0)
+    first, (_, bias) = logits.argmax(), program.weights[MAPS]
+    return values[MAPS][0, first] - bias[first], logits.softmax(0)
 
 
 def overlaid(images: Tensor, heat: Tensor) -> Image.Image:

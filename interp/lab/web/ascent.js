@@ -129,7 +129,8 @@ class Ascent {
   /* The score of a picture, and its gradient in the pixels. */
   slope(pixels) {
     const score = this.score(pixels), area = this.side ** 2, gradient = new Float64Array(3 * area);
-    this.network.backward(this.layer, ({ side }) => this.network.plane(this.layer, this.channel, "gradient").fill(1 / side ** 2));
+    const seed = this.network.plane(this.layer, this.channel, "gradient");
+    this.network.backward(this.layer, () => seed.fill(1 / seed.length));
     this.network.plan.std.forEach((std, color) => this.network.plane("input", color, "gradient").forEach((value, n) => { gradient[color * area + n] = value / std; }));
     return { score, gradient };
   }

@@ -41,8 +41,15 @@ const plainKernels = numbers => {
       for (let n = 0; n < count; n++) numbers[to + n] += fround(fround(factor) * numbers[from + n]);
     },
 
-    gate(gradient, output, count) {
-      for (let n = 0; n < count; n++) if (!(numbers[output + n] > 0 && numbers[output + n] < 6)) numbers[gradient + n] = 0;
+    gate(gradient, output, count, low, high) {
+      for (let n = 0; n < count; n++) if (!(numbers[output + n] > low && numbers[output + n] < high)) numbers[gradient + n] = 0;
+    },
+
+    move(from, fromRow, fromColumn, to, toRow, toColumn, height, width, onto) {
+      for (let row = 0; row < height; row++) for (let column = 0; column < width; column++) {
+        const value = numbers[from + row * fromRow + column * fromColumn], at = to + row * toRow + column * toColumn;
+        numbers[at] = onto ? numbers[at] + value : value;
+      }
     },
   };
 };

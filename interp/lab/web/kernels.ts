@@ -1,4 +1,4 @@
-// The arithmetic of the network, in AssemblyScript: five loops over one array of numbers, eight pixels at a time.
+// The arithmetic of the network, in AssemblyScript: six loops over one array of numbers, eight pixels at a time.
 // `npm run kernels` compiles it to kernels.wasm; kernels.js says the same in plain JavaScript.
 //
 // All addresses are indices into that array. A plane is one channel of an image, row after row, without a gap; behind it
@@ -99,11 +99,23 @@ export function increase(to: usize, from: usize, factor: f32, count: usize): voi
   for (let n: usize = 0; n < count; n += LANES) write(to + n, add(read(to + n), times(much, read(from + n))));
 }
 
-/** ReLU6 lets gradient through where its output lies between 0 and 6. */
-export function gate(gradient: usize, output: usize, count: usize): void {
-  const zero = f32x4.splat(0), six = f32x4.splat(6);
+/** A limit such as that of ReLU6 lets gradient through where the output lies between its ends. */
+export function gate(gradient: usize, output: usize, count: usize, low: f32, high: f32): void {
+  const least = f32x4.splat(low), most = f32x4.splat(high);
   for (let n: usize = 0; n < count; n += LANES) {
-    const value = read(output + n), open = v128.and(f32x4.gt(value, zero), f32x4.lt(value, six));
+    const value = read(output + n), open = v128.and(f32x4.gt(value, least), f32x4.lt(value, most));
     write(gradient + n, v128.and(read(gradient + n), open));
+  }
+}
+
+/** Takes a rectangle of numbers to another one, instead of (0) or onto (1) what lies there. Each has its own distance from
+ *  row to row and from column to column: what the weights of a convolution meet at every place, and the way back. */
+export function move(from: usize, fromRow: usize, fromColumn: usize, to: usize, toRow: usize, toColumn: usize,
+                     height: i32, width: i32, onto: i32): void {
+  for (let row = 0; row < height; row++) {
+    let a = from + <usize>row * fromRow, b = to + <usize>row * toRow, column = 0;
+    if (fromColumn == 1 && toColumn == 1)
+      for (; column <= width - LANES; column += LANES, a += LANES, b += LANES) write(b, onto ? add(read(b), read(a)) : read(a));
+    for (; column < width; column++, a += fromColumn, b += toColumn) store<f32>(b << 2, onto ? number(b) + number(a) : number(a));
   }
 }

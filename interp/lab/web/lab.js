@@ -2,9 +2,10 @@
 // worker where there are some. `plan` comes from plan.js, the functions of a photograph from photograph.js.
 "use strict";
 (() => {
-  const ACROSS = 7, PLACES = ACROSS ** 2, TENTH = 5, DRAWS = 8, SHOWN = 8;
-  const $ = selector => document.querySelector(selector), side = plan.side;
-  const state = { pixels: null, logits: null, maps: null, target: 0, kind: "map", place: null, off: [], name: "", guess: null, view: "" };
+  const ACROSS = plan.across, PLACES = ACROSS ** 2, TENTH = Math.max(1, Math.round(PLACES / 10)), DRAWS = 8, SHOWN = 8;
+  const GROWN = Math.min(128, 2 ** Math.floor(Math.log2(plan.side))); // the side of a picture that grows
+  const $ = selector => document.querySelector(selector), side = plan.side, exact = plan.last !== ""; // whether there are exact maps
+  const state = { pixels: null, logits: null, maps: null, target: 0, kind: exact ? "map" : "saliency", place: null, off: [], name: "", guess: null, view: "" };
   let engine = null, busy = false;
 
   /* ---- small helpers ---- */
@@ -23,6 +24,7 @@
   const number = (value, digits = 2) => `${value < 0 ? "\u2212" : ""}${Math.abs(value).toFixed(digits)}`;
   const order = values => [...values.keys()].sort((a, b) => values[b] - values[a]);
   const shares = logits => { const most = Math.max(...logits), all = logits.map(value => Math.exp(value - most)), sum = all.reduce((a, b) => a + b, 0); return all.map(value => value / sum); };
+  const inWords = count => ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"][count] ?? String(count), tenth = inWords(TENTH);
   const percent = share => share >= 0.995 ? "99+ %" : share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`;
 
   /* ---- the engine: in a worker made of its own text, or here ---- */
@@ -102,7 +104,8 @@
       engine = startEngine();
       const { fast } = await engine("load", { plan, kernels: decoded(plan.kernels), weights: bytes.buffer });
       $(".start").hidden = true;
-      $(".own").hidden = $(".grow").hidden = false;
+      $(".own").hidden = false;
+      $(".grow").hidden = !plan.grown.length;
       document.querySelectorAll(".example button").forEach(one => { one.hidden = false; });
       tell(`The network is here. Choose a picture.${fast ? "" : " This browser has no WebAssembly with SIMD: it takes seconds instead of tenths."}${canvasIsNoisy() ? " This browser puts noise into pictures that a page reads: the network sees the noise too." : ""}`);
       fromAddress();
@@ -134,7 +137,7 @@
     Object.assign(state, { pixels, name, off: [], place: null }, await engine("look", { pixels }));
     const took = performance.now() - began;
     state.target = order(state.logits)[0];
-    state.guess = $(".first input").checked ? new Set() : null;
+    state.guess = exact && $(".first input").checked ? new Set() : null;
     document.querySelectorAll(".guessed").forEach(cell => cell.classList.remove("guessed"));
     $(".work").hidden = false;
     drawPhotograph($(".picture"), pixels);
@@ -175,10 +178,10 @@
   }
 
   async function drawMap() {
-    const exact = state.kind === "map";
-    const map = exact ? enlarged(mapOf(state.target), ACROSS) : (await engine("saliency", { target: state.target })).map;
-    const sorted = exact ? null : Float32Array.from(map).sort();
-    const most = exact ? Math.max(...mapOf(state.target), 1e-9) : sorted[Math.floor(0.995 * sorted.length)] || 1e-9;
+    const ofPlaces = state.kind === "map";
+    const map = ofPlaces ? enlarged(mapOf(state.target), ACROSS) : (await engine("saliency", { target: state.target })).map;
+    const sorted = ofPlaces ? null : Float32Array.from(map).sort();
+    const most = ofPlaces ? Math.max(...mapOf(state.target), 1e-9) : sorted[Math.floor(0.995 * sorted.length)] || 1e-9;
     const context = $(".heat").getContext("2d"), picture = context.createImageData(side, side);
     map.forEach((value, n) => { picture.data.set([...color(value / most), 255], 4 * n); });
     context.putImageData(picture, 0, 0);
@@ -186,10 +189,11 @@
     drawOutline(map, most / 2);
     $(".heat").hidden = $(".scale").hidden = $(".about").hidden = state.guess !== null;
     $(".guess").hidden = state.guess === null;
-    $(".most").textContent = exact ? signed(most) : most.toPrecision(2);
-    const name = plan.classes[state.target], mean = mapOf(state.target).reduce((sum, value) => sum + value, 0) / PLACES, bias = state.logits[state.target] - mean;
-    $(".about").textContent = exact ? `${name}: the mean of the map is ${number(mean)}; with the bias ${signed(bias)} that is the logit, ${number(state.logits[state.target])}. Evidence against the class is shown as 0.`
+    $(".most").textContent = ofPlaces ? signed(most) : most.toPrecision(2);
+    const name = plan.classes[state.target], mean = ofPlaces ? mapOf(state.target).reduce((sum, value) => sum + value, 0) / PLACES : 0, bias = state.logits[state.target] - mean;
+    $(".about").textContent = ofPlaces ? `${name}: the mean of the map is ${number(mean)}; with the bias ${signed(bias)} that is the logit, ${number(state.logits[state.target])}. Evidence against the class is shown as 0.`
       : `${name}: how much the logit changes with a color of each pixel (the largest of three; yellow is the top half percent).`;
+    if (!exact) return;
     const hot = order(mapOf(state.target))[0];
     $(".heat").parentElement.setAttribute("aria-label", `Most evidence for ${name} in row ${Math.floor(hot / ACROSS) + 1}, column ${hot % ACROSS + 1}`);
   }
@@ -226,12 +230,12 @@
   /* ---- erasing ---- */
 
   function erased(places) {
-    const pixels = state.pixels.slice(), each = side / ACROSS, area = side ** 2;
+    const pixels = state.pixels.slice(), edge = n => Math.round(n * side / ACROSS), area = side ** 2;
     for (let channel = 0; channel < 3; channel++) {
       const mean = state.pixels.subarray(channel * area, (channel + 1) * area).reduce((sum, value) => sum + value, 0) / area;
-      for (const place of places) for (let row = 0; row < each; row++) {
-        const at = channel * area + (Math.floor(place / ACROSS) * each + row) * side + place % ACROSS * each;
-        pixels.fill(mean, at, at + each);
+      for (const place of places) {
+        const top = Math.floor(place / ACROSS), left = place % ACROSS;
+        for (let row = edge(top); row < edge(top + 1); row++) pixels.fill(mean, channel * area + row * side + edge(left), channel * area + row * side + edge(left + 1));
       }
     }
     return pixels;
@@ -245,19 +249,19 @@
     const mean = chance.reduce((sum, value) => sum + value, 0) / DRAWS, span = `, ${signed(Math.min(...chance) - before)} to ${signed(Math.max(...chance) - before)}`;
     const row = (name, value, more = "") => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, number(value)), make("td", {}, `${signed(value - before)}${more}`));
     $(".erased tbody").replaceChildren(make("tr", {}, make("th", { scope: "row" }, "nothing"), make("td", {}, number(before)), make("td", {}, "")),
-      row("the hottest five", hot.logit), row("the coldest five", cold.logit), row(`five by chance, ${DRAWS} draws`, mean, span));
-    $(".test .pair").replaceChildren(...[["the hottest five erased", hot], ["the coldest five erased", cold]].map(([words, one]) => {
+      row(`the hottest ${tenth}`, hot.logit), row(`the coldest ${tenth}`, cold.logit), row(`${tenth} by chance, ${DRAWS} draws`, mean, span));
+    $(".test .pair").replaceChildren(...[[`the hottest ${tenth} erased`, hot], [`the coldest ${tenth} erased`, cold]].map(([words, one]) => {
       const canvas = make("canvas", { width: side, height: side, role: "img", "aria-label": `The photograph with ${words}` });
       drawPhotograph(canvas, one.pixels);
       return make("figure", {}, canvas, make("figcaption", {}, words));
     }));
     $(".erased").hidden = $(".test .pair").hidden = false;
     viewed("erase");
-    tell(`${plan.classes[target]}: ${signed(hot.logit - before)} without the hottest five places, ${signed(cold.logit - before)} without the coldest, ${signed(mean - before)} without five by chance.`);
+    tell(`${plan.classes[target]}: ${signed(hot.logit - before)} without the hottest ${tenth} places, ${signed(cold.logit - before)} without the coldest, ${signed(mean - before)} without ${tenth} by chance.`);
   });
 
   /* The logit while more and more places are erased, in the order of the map, of saliency, and by chance. */
-  const COUNTS = [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 49], SHUFFLES = 4;
+  const COUNTS = [...Array.from({ length: Math.ceil(PLACES / TENTH) }, (_, n) => n * TENTH), PLACES], SHUFFLES = 4;
 
   const deletion = () => work("Erasing more and more.", async () => {
     const target = state.target, each = side / ACROSS, { map: slopes } = await engine("saliency", { target }), pooled = new Float64Array(PLACES), next = randomNumbers(2).uniform;
@@ -316,10 +320,10 @@
 
   /* ---- through the depth ---- */
 
-  const depths = plan.steps.filter(step => /^(act_stem|blocks\.\d+\.\d+|act_head)$/.test(step.name)).map(step => step.name);
+  const depths = plan.depths;
 
   async function drawDepth() {
-    if (!engine || !state.pixels) return;
+    if (!engine || !state.pixels || !depths.length) return;
     const layer = depths[+$(".layer").value], { target } = state, name = plan.classes[target];
     const { side: across, channels, size, evidence } = await engine("depth", { layer, target }), words = [`${layer}: size of the answers`, `gradient × activation for ${name}`];
     for (const [canvas, map, said] of [[$(".size"), size, words[0]], [$(".toward"), evidence, words[1]]]) {
@@ -416,6 +420,7 @@
   function makeCells() {
     const buttons = Array.from({ length: PLACES }, (_, place) => make("button", { type: "button", role: "gridcell", tabindex: place ? -1 : 0, "aria-selected": "false",
       "aria-label": `Row ${Math.floor(place / ACROSS) + 1}, column ${place % ACROSS + 1}`, click: event => state.guess ? mark(place, event.currentTarget) : work("", async () => { state.place = place; await drawPlace(); tell($(".rest").textContent); toAddress(); }) }));
+    $(".cells").style.gridTemplate = `repeat(${ACROSS}, 1fr) / repeat(${ACROSS}, 1fr)`;
     $(".cells").append(...Array.from({ length: ACROSS }, (_, row) => make("div", { role: "row" }, ...buttons.slice(row * ACROSS, (row + 1) * ACROSS))));
     $(".cells").addEventListener("keydown", event => {
       const at = buttons.indexOf(document.activeElement), [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
@@ -446,7 +451,7 @@
   const grow = () => work("Growing.", async () => {
     limitChannel();
     const form = $(".grow form").elements, steps = 96, began = performance.now(), figures = [...document.querySelectorAll(".grown")];
-    const wanted = { layer: form.layer.value, channel: +form.channel.value, steps, seed: Math.round(+form.seed.value) || 0, transforms: form.transforms.checked };
+    const wanted = { layer: form.layer.value, channel: +form.channel.value, steps, seed: Math.round(+form.seed.value) || 0, transforms: form.transforms.checked, side: GROWN };
     const also = beside(wanted, form.beside.value), all = [wanted, ...also.map(one => ({ ...wanted, ...one }))];
     const part = (which, tag) => figures[which].querySelector(tag);
     figures.forEach((figure, which) => { figure.hidden = which >= all.length; });
@@ -497,7 +502,7 @@
     if (!engine) return;
     if (name === "grow") {
       const form = $(".grow form").elements, set = (field, value) => { if (value !== undefined) field.value = value; };
-      if (depths.includes(label)) form.layer.value = label;
+      if (plan.grown.includes(label)) form.layer.value = label;
       set(form.channel, place); set(form.seed, view); set(form.beside, last);
       $(".grow").scrollIntoView();
       await grow();
@@ -562,16 +567,19 @@
   }
 
   themes();
-  makeCells();
+  if (exact) makeCells();
+  else document.querySelectorAll("[data-maps]").forEach(one => { one.hidden = true; });
   $(".start").hidden = false;
   $("#classes").append(...[...plan.classes].sort().map(name => make("option", { value: name })));
   for (const example of document.querySelectorAll(".example")) {
     const picture = example.querySelector("img");
     example.append(make("button", { type: "button", hidden: "", click: () => look(picture, example.id).then(() => $(".work").scrollIntoView({ block: "nearest" })) }, "Look at this"));
   }
+  const grown = plan.grown.includes(plan.first) ? plan.first : plan.grown[plan.grown.length >> 1];
   $(".layer").max = depths.length - 1;
   $(".layer").value = depths.length - 1;
-  $(".grow select").append(...depths.filter(name => name.startsWith("blocks")).map(name => make("option", name === "blocks.3.2" ? { selected: "" } : {}, name)));
-  limitChannel();
+  $(".depth").hidden = !depths.length;
+  $(".grow select").append(...plan.grown.map(name => make("option", name === grown ? { selected: "" } : {}, name)));
+  if (grown) limitChannel();
   listen();
 })();

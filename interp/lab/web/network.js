@@ -1,4 +1,5 @@
-// A network that runs forward, and backward to its pixels: a plan (what is computed from what), weights, and five kernels.
+// A network that runs forward, and backward to its pixels: a plan (what is computed from what), weights, and six kernels.
+// What the network of the book does stands here; operations.js has what others do besides.
 // Every value and every gradient lies in one array of numbers, where it can be read, and changed, after a pass.
 "use strict";
 
@@ -12,22 +13,22 @@ class Network {
     this.arrange(plan.side, weights);
   }
 
-  /* Give every value and gradient its place for images of this side; behind them one frame for padded planes. */
+  /* Give every value and gradient its place for images of this side; behind them room for what a step lays out. */
   arrange(side, weights = this.numbers.subarray(Network.START, Network.START + this.count)) {
-    let end = Network.START + this.count, frame = 0;
+    let end = Network.START + this.count, room = 0;
     const place = count => { const at = Math.ceil(end / 8) * 8; end = at + count; return at; };
-    const tensor = (channels, side) => {
-      const size = Math.ceil(side * side / 8) * 8; // a plane with its room
-      return { channels, side, size, count: channels * size, value: place(channels * size) };
+    const tensor = (channels, height, width) => {
+      const size = Math.ceil(height * width / 8) * 8, count = channels * size; // a plane with its room
+      return { channels, height, width, side: height, size, count, value: place(Math.ceil(channels / 4) * 4 * size) }; // rows go by fours
     };
-    this.tensors = [tensor(this.plan.mean.length, side)];
+    this.tensors = [tensor(this.plan.mean.length, side, side)];
     for (const step of this.steps) {
-      const from = this.tensors[this.index.get(step.from)];
-      this.tensors.push(tensor(step.channels, step.op === "mean" ? 1 : Math.ceil(from.side / (step.stride ?? 1))));
-      frame = Math.max(frame, (from.side + 2 * (step.kernel ?? 0)) ** 2);
+      const from = this.tensors[this.index.get(step.from)], to = tensor(step.channels, ...shapeOf(step, from));
+      this.tensors.push(to);
+      room = Math.max(room, this.roomFor(step, from, to));
     }
-    for (const one of this.tensors) one.gradient = place(one.count);
-    this.frame = place(frame + 64); // eight pixels at a time read a little further than the last
+    for (const one of this.tensors) one.gradient = place(Math.ceil(one.channels / 4) * 4 * one.size);
+    this.frame = place(room + 64); // eight pixels at a time read a little further than the last
     this.side = side;
     if (this.numbers?.length >= end) return;
     Object.assign(this, this.make(end));
@@ -39,7 +40,7 @@ class Network {
   /* One channel of a value, or of its gradient: numbers that may be read and written. */
   plane(name, channel, what = "value") {
     const one = this.tensor(name), at = one[what] + channel * one.size;
-    return this.numbers.subarray(at, at + one.side ** 2);
+    return this.numbers.subarray(at, at + one.height * one.width);
   }
 
   /* Take a square image: planes of red, green and blue in [0, 1], one after the other. */
@@ -53,7 +54,7 @@ class Network {
   /* Compute the steps after one value up to another. */
   forward(until = this.steps.at(-1).name, after = "input") {
     for (let n = this.index.get(after); n < this.index.get(until); n++) {
-      const step = this.steps[n], limits = step.relu6 ? [0, 6] : [-Infinity, Infinity];
+      const step = this.steps[n], limits = limitsOf(step);
       this[step.op](step, this.tensor(step.from), this.tensors[n + 1], limits);
     }
   }
@@ -65,7 +66,7 @@ class Network {
     seed(this.tensors[last]);
     for (let n = last - 1; n >= this.index.get(until); n--) {
       const step = this.steps[n], to = this.tensors[n + 1];
-      if (step.relu6) this.kernels.gate(to.gradient, to.value, to.count);
+      if (step.limits) this.kernels.gate(to.gradient, to.value, to.count, ...limitsOf(step));
       this[`${step.op}Back`](step, this.tensor(step.from), to);
     }
   }
@@ -92,27 +93,11 @@ class Network {
     }
   }
 
-  /* A convolution whose every output is a sum over all channels: one input after the other is filtered and added. */
-  conv(step, from, to, limits) {
-    for (let channel = 0; channel < from.channels; channel++) {
-      const now = channel === from.channels - 1 ? limits : [-Infinity, Infinity];
-      this.pad(step, from, to, channel);
-      for (let out = 0; out < to.channels; out++)
-        this.filter(step, to, out, out * from.channels + channel, channel ? null : step.bias + out, now);
-    }
-  }
-  convBack(step, from, to) {
-    for (let out = 0; out < to.channels; out++) {
-      this.spread(step, from, to, out);
-      for (let channel = 0; channel < from.channels; channel++) this.filterBack(step, from, channel, out * from.channels + channel);
-    }
-  }
-
-  /* Lay a channel into a frame of zeros as TensorFlow pads it: an odd number leaves one more at the right and below. */
-  pad({ kernel, stride }, from, to, channel) {
-    this.wide = Math.max((to.side - 1) * stride + kernel, from.side);
-    this.before = Math.floor((this.wide - from.side) / 2);
-    this.kernels.lay(from.value + channel * from.size, from.side, from.side, this.frame, this.wide, this.wide, this.before, 1);
+  /* Lay a channel into a frame of zeros, so that no filter need ask where the image ends. */
+  pad(step, from, to, channel) {
+    const { kernel, stride } = step, [before] = marginsOf(step, from, to);
+    this.wide = Math.max((to.side - 1) * stride + kernel, before + from.side);
+    this.kernels.lay(from.value + channel * from.size, from.side, from.side, this.frame, this.wide, this.wide, before, 1);
   }
   filter({ weights, kernel, stride }, to, out, which, bias, limits) {
     this.kernels.filter(this.frame, this.wide, this.at(weights + which * kernel ** 2), 1, kernel, stride,
@@ -120,8 +105,8 @@ class Network {
   }
 
   /* The way back: the gradient spread out where the way there had a stride, filtered with the kernel turned around. */
-  spread({ kernel, stride }, from, to, out) {
-    const before = Math.floor(Math.max((to.side - 1) * stride + kernel - from.side, 0) / 2);
+  spread(step, from, to, out) {
+    const { kernel, stride } = step, [before] = marginsOf(step, from, to);
     this.wide = from.side + kernel - 1;
     this.kernels.lay(to.gradient + out * to.size, to.side, to.side, this.frame, this.wide, this.wide, kernel - 1 - before, stride);
   }
@@ -142,16 +127,45 @@ class Network {
   /* The mean over all places. */
   mean(step, from, to) {
     for (let channel = 0; channel < to.channels; channel++)
-      this.numbers[to.value + channel * to.size] = this.plane(step.from, channel).reduce((sum, value) => sum + value, 0) / from.side ** 2;
+      this.numbers[to.value + channel * to.size] = this.plane(step.from, channel).reduce((sum, value) => sum + value, 0) / (from.height * from.width);
   }
   meanBack(step, from, to) {
     for (let channel = 0; channel < to.channels; channel++) {
-      const share = this.numbers[to.gradient + channel * to.size] / from.side ** 2;
+      const share = this.numbers[to.gradient + channel * to.size] / (from.height * from.width);
       this.plane(step.from, channel, "gradient").forEach((value, place, plane) => { plane[place] = value + share; });
     }
   }
 
   at(place) { return Network.START + place; }
+}
+
+/* What a step of a convolution or of a pooling says, down and across; a single number holds for both. */
+const pair = (value, otherwise = 1) => Array.isArray(value) ? value : [value ?? otherwise, value ?? otherwise];
+
+/* Between what numbers a step keeps its output: [0, 6] is ReLU6, [0] is ReLU. */
+const limitsOf = ({ limits: [low, high] = [] }) => [low ?? -Infinity, high ?? Infinity];
+
+/* How many pixels a kernel reaches over. */
+const reach = (step, axis) => pair(step.dilation)[axis] * (pair(step.kernel)[axis] - 1) + 1;
+
+/* Height and width of what a step gives. Without a padding it is TensorFlow's: as many places as fit the stride. */
+function shapeOf(step, { height, width }) {
+  if (step.op === "mean") return [1, 1];
+  if (step.op === "areas") return step.cells;
+  if (step.op === "zeros") return [height + step.edges[2] + step.edges[3], width + step.edges[0] + step.edges[1]];
+  if (!step.kernel) return [height, width];
+  return [height, width].map((before, axis) => {
+    const stride = pair(step.stride)[axis], padding = pair(step.padding, null)[axis];
+    if (padding === null) return Math.ceil(before / stride);
+    const free = before + 2 * padding - reach(step, axis), count = (step.ceil ? Math.ceil : Math.floor)(free / stride) + 1;
+    return Math.max(step.ceil && (count - 1) * stride >= before + padding ? count - 1 : count, 0);
+  });
+}
+
+/* How many zeros lie above and at the left. TensorFlow's padding leaves an odd one at the right and below. */
+function marginsOf(step, from, to) {
+  return ["height", "width"].map((length, axis) => pair(step.padding, null)[axis]
+    ?? Math.floor(Math.max((to[length] - 1) * pair(step.stride)[axis] + reach(step, axis) - from[length], 0) / 2));
 }
 
 /* make(count) for the wasm kernels; without them, or where there is no WebAssembly with SIMD, for those in JavaScript. */
@@ -175,4 +189,8 @@ function halves(packed) {
   return Float32Array.from(packed, bits => table[bits]);
 }
 
-if (typeof module !== "undefined") module.exports = { Network, kernelMaker, halves };
+if (typeof module !== "undefined") { // in node; in the browser all files of the engine are one
+  module.exports = { Network, kernelMaker, halves };
+  Object.assign(globalThis, { Network, pair, limitsOf, shapeOf, marginsOf });
+  require("./operations.js");
+}

@@ -3,23 +3,26 @@
 "use strict";
 
 function serve(scope) {
-  const CHANNELS = "act_head", PLACES = 49;
-  let network = null, image = null, shown = false, off = [], halted = false;
+  let network = null, image = null, shown = false, off = [], halted = false, last = "", places = 0; // last: "" without exact maps
 
   /* The values of the image, with the channels that are switched off at 0. */
   const run = () => {
-    if (!shown) { network.show(image); network.forward(CHANNELS); shown = true; }
-    for (const channel of off) network.plane(CHANNELS, channel).fill(0);
-    network.forward("logits", CHANNELS);
+    if (!shown) { network.show(image); network.forward(last || "input"); shown = true; }
+    finish();
+  };
+  const finish = () => {
+    for (const channel of off) network.plane(last, channel).fill(0);
+    network.forward("logits", last || "input");
   };
   const logits = () => network.plan.classes.map((_, index) => network.plane("logits", index)[0]);
   const maps = () => {
-    const all = new Float32Array(network.plan.classes.length * PLACES);
-    network.plan.classes.forEach((_, index) => all.set(network.plane("maps", index).map(value => value - bias(index)), index * PLACES));
+    if (!last) return null;
+    const all = new Float32Array(network.plan.classes.length * places);
+    network.plan.classes.forEach((_, index) => all.set(network.plane("maps", index).map(value => value - bias(index)), index * places));
     return all;
   };
   const step = () => network.steps.find(one => one.name === "maps");
-  const weight = (target, channel) => network.numbers[network.at(step().weights + target * network.tensor(CHANNELS).channels + channel)];
+  const weight = (target, channel) => network.numbers[network.at(step().weights + target * network.tensor(last).channels + channel)];
   const bias = target => network.numbers[network.at(step().bias + target)];
   const strongest = (values, count) => [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, count);
   const backward = (target, until) => network.backward("logits", ({ gradient, size }) => { network.numbers[gradient + target * size] = 1; }, until);
@@ -31,8 +34,8 @@ function serve(scope) {
 
   /* Shuffle the weights of the last block, those of each layer among themselves; return what they were. */
   const forget = seed => {
-    const last = network.steps.find(one => one.name === CHANNELS).from, { uniform } = randomNumbers(seed);
-    const inside = network.steps.filter(one => one.weights !== undefined && (one.name === last || one.name.startsWith(`${last}.`)));
+    const block = network.plan.grown.at(-1) ?? last, { uniform } = randomNumbers(seed);
+    const inside = network.steps.filter(one => one.weights !== undefined && (one.name === block || one.name.startsWith(`${block}.`)));
     return inside.map(one => {
       const at = network.at(one.weights), values = network.numbers.slice(at, network.at(one.bias)), mixed = values.slice();
       for (let n = mixed.length - 1; n > 0; n--) { const m = Math.floor(uniform() * (n + 1)); [mixed[n], mixed[m]] = [mixed[m], mixed[n]]; }
@@ -46,6 +49,8 @@ function serve(scope) {
     load({ plan, kernels, weights, plain }) {
       const make = plain ? kernelMaker(null) : kernelMaker(kernels);
       network = new Network(plan, halves(new Uint16Array(weights)), make);
+      last = plan.last;
+      places = plan.across ** 2;
       return { megabytes: network.numbers.byteLength / 1e6, fast: !(make.plain) };
     },
 
@@ -63,17 +68,16 @@ function serve(scope) {
 
     /* The logits of other pixels; the image stays the one that is looked at. */
     score({ pixels }) {
-      network.show(pixels); network.forward(CHANNELS); shown = false;
-      for (const channel of off) network.plane(CHANNELS, channel).fill(0);
-      network.forward("logits", CHANNELS);
+      network.show(pixels); network.forward(last || "input"); shown = false;
+      finish();
       return { logits: logits() };
     },
 
     /* What every channel adds to the logit of a class at a place: weight x activation, whose sum is the map there. */
     parts({ target, place, count }) {
       run();
-      const { channels } = network.tensor(CHANNELS);
-      const shares = Float64Array.from({ length: channels }, (_, channel) => weight(target, channel) * network.plane(CHANNELS, channel)[place]);
+      const { channels } = network.tensor(last);
+      const shares = Float64Array.from({ length: channels }, (_, channel) => weight(target, channel) * network.plane(last, channel)[place]);
       const best = strongest(shares, count).map(channel => ({ channel, share: shares[channel] }));
       return { best, sum: shares.reduce((sum, value) => sum + value, 0), against: shares.filter(value => value < 0).reduce((sum, value) => sum + value, 0) };
     },
@@ -82,7 +86,7 @@ function serve(scope) {
     units({ target, layer, place, count }) {
       run();
       backward(target, layer);
-      const { channels, side } = network.tensor(layer), across = Math.sqrt(PLACES), each = side / across;
+      const { channels, side } = network.tensor(layer), across = Math.sqrt(places), each = side / across;
       const inside = Array.from({ length: side ** 2 }, (_, n) => n)
         .filter(n => Math.floor(n / side / each) === Math.floor(place / across) && Math.floor(n % side / each) === place % across);
       const shares = Float64Array.from({ length: channels }, (_, channel) => {
@@ -99,9 +103,8 @@ function serve(scope) {
     views({ pixels, target, seed = null }) {
       const kept = seed === null ? [] : forget(seed);
       try {
-        network.show(pixels ?? image); network.forward(CHANNELS);
-        for (const channel of off) network.plane(CHANNELS, channel).fill(0);
-        network.forward("logits", CHANNELS);
+        network.show(pixels ?? image); network.forward(last);
+        finish();
         const map = network.plane("maps", target).map(value => value - bias(target));
         return { map, saliency: slopes(target), logit: network.plane("logits", target)[0] };
       } finally {

@@ -1,0 +1,282 @@
+"""The lab of other networks: its engine computes what torch computes, and says what it cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from test_lab import said_by
+from torch import Tensor, nn
+
+from interp import attribution, cli, image, lab, zoo
+from interp.errors import BadInputError
+from interp.lab.plan import names_of, packed, traced
+
+
+class Everything(nn.Module):
+    """Every operation that the lab has, in forms that are not the usual ones, on numbers of channels that are odd."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, (3, 5), stride=(2, 1), padding=(1, 2), bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.grouped = nn.Conv2d(6, 9, 3, groups=3, padding=2, dilation=2)
+        self.same = nn.Conv2d(9, 9, 4, padding="same", groups=9)
+        self.early = nn.BatchNorm2d(9)
+        self.squeeze, self.excite = nn.Conv2d(9, 3, 1), nn.Conv2d(3, 9, 1)
+        self.wide = nn.Conv2d(9, 7, 1, stride=3, padding=1)
+        self.dropout = nn.Dropout(0.5)
+        self.first, self.second = nn.Linear(25 * 6, 10), nn.Linear(10, 5)
+        self.between = nn.BatchNorm1d(10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.relu6(self.norm(self.stem(images)))
+        x = F.silu(self.same(self.grouped(x)))
+        x = torch.relu(self.early(x))  # a batch norm before its rectifier, behind no convolution
+        gate = F.hardsigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(x, 1)))))
+        x = x * gate + x * 0.5 - 0.1
+        pooled = F.avg_pool2d(F.pad(x, (1, 0, 0, 2)), 3, stride=2, ceil_mode=True)
+        largest = F.max_pool2d(x, (3, 2), stride=2, padding=(1, 0), ceil_mode=True)
+        size = pooled.shape[2:]
+        x = torch.cat([pooled, F.adaptive_avg_pool2d(largest, size), self._narrow(x, size)], 1)
+        x = F.adaptive_avg_pool2d(F.hardswish(x), (2, 3)) * torch.sigmoid(F.adaptive_avg_pool2d(x, (2, 3)))
+        x = self.between(self.first(self.dropout(torch.flatten(x, 1)))).clamp(min=-1)
+        return self.second(x)
+
+    def _narrow(self, x: Tensor, size: Any) -> Tensor:
+        return F.adaptive_avg_pool2d(F.avg_pool2d(self.wide(x), 2, stride=1, padding=1), size)
+
+
+def vgg() -> nn.Module:
+    """A small network with two linear layers behind flattened places."""
+    layers: list[nn.Module] = []
+    for inside, outside in ((3, 12), (12, 20), (20, 30)):
+        layers += [nn.Conv2d(inside, outside, 3, padding=1), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)]
+        layers += [nn.MaxPool2d(2)]
+    head = [nn.Flatten(), nn.Linear(30 * 16, 18), nn.ReLU(), nn.Dropout(), nn.Linear(18, 6)]
+    return nn.Sequential(*layers, *head)
+
+
+def pooled() -> nn.Module:
+    """Three convolutions, the mean, and a linear layer."""
+    layers = [nn.Conv2d(3, 6, 5, stride=2), nn.ReLU(), nn.Conv2d(6, 10, 3, stride=2), nn.ReLU()]
+    return randomized(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 2)))
+
+
+def dense() -> nn.Module:
+    sizes = {
+        "growth_rate": 8,
+        "block_config": (2, 2, 2),
+        "num_init_features": 10,
+        "bn_size": 2,
+        "num_classes": 7,
+    }
+    return torchvision.models.DenseNet(**sizes)
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "lite1": (lambda: zoo.load_model("efficientnet_lite1"), 64),
+    "lite2": (lambda: zoo.load_model("efficientnet_lite2"), 65),
+    "resnet18": (lambda: torchvision.models.resnet18(num_classes=11), 64),
+    "mobilenet_v3_small": (lambda: torchvision.models.mobilenet_v3_small(num_classes=9), 64),
+    "densenet": (dense, 64),
+    "vgg": (vgg, 32),
+    "everything": (Everything, 31),
+}
+WITHOUT_MAPS = {"mobilenet_v3_small": "hardswish", "vgg": "relu", "everything": "clamp"}
+
+
+def randomized(model: nn.Module) -> nn.Module:
+    """Give a network with random weights batch norms that do something, and a normalization."""
+    generator = torch.Generator().manual_seed(1)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            for values, low, high in (
+                (layer.running_mean, -0.2, 0.2),
+                (layer.running_var, 0.5, 2),
+                (layer.weight, 0.5, 1.5),
+                (layer.bias, -0.3, 0.3),
+            ):
+                values.data.copy_(low + (high - low) * torch.rand(values.shape, generator=generator))
+    return zoo.normalized(model.eval(), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+
+
+def made(name: str) -> nn.Module:
+    make, _ = NETWORKS[name]
+    torch.manual_seed(0)
+    return make() if name.startswith("lite") else randomized(make())
+
+
+def written(name: str, folder: Path) -> lab.Plan:
+    """Write the plan of a network with its weights in 32 bits, an image, what torch makes of it; return the plan."""
+    model, side = made(name), NETWORKS[name][1]
+    program, graph, _ = traced(model, side)
+    planned = packed(program, graph, side, names_of(model, program))
+    weights = np.zeros(planned.weights.size, "<f4")
+    for step in planned.steps:
+        for place, values in zip(("weights", "bias"), program.weights.get(step["name"], ()), strict=False):
+            weights[step[place] :][: values.numel()] = values.flatten()  # type: ignore[literal-required]
+    assert np.array_equal(weights.astype(np.float16), planned.weights)
+    images = zoo.example_images("cat", size=side).requires_grad_()
+    logits = model(images)
+    toward = torch.linspace(-1, 1, logits.shape[1])
+    (gradient,) = torch.autograd.grad((logits[0] * toward).sum(), images)
+    folder.mkdir()
+    values = {"image": images, "logits": logits, "toward": toward, "gradient": gradient}
+    for kind, value in values.items():
+        value.detach().numpy().astype("<f4").tofile(folder / f"{kind}.f32")
+    weights.tofile(folder / "weights.f32")
+    (folder / "plan.json").write_text(json.dumps(planned.as_json()))
+    return planned
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture(scope="module")
+def planned(folder: Path) -> dict[str, lab.Plan]:
+    """Return the plans of all networks."""
+    return {name: written(name, folder / name) for name in NETWORKS}
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path, planned: dict[str, lab.Plan]) -> dict[str, Any]:
+    """Return what the engine says of all networks, compared with torch."""
+    return said_by("networks.js", *(folder / name for name in planned))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_and_gradients_are_those_of_torch(engine: dict[str, Any], name: str) -> None:
+    assert engine[name]["logits"] < 1e-4
+    assert engine[name]["gradient"] < 5e-3  # a rectifier at its very edge may be open here and closed there
+    assert engine[name]["differing"] == []  # between the kernels in wasm and those in JavaScript
+
+
+def test_only_networks_that_end_in_pooling_and_a_linear_layer_have_maps(planned: dict[str, lab.Plan]) -> None:
+    for name, plan in planned.items():
+        if name in WITHOUT_MAPS:
+            assert (plan.last, plan.across) == ("", 0)
+            assert WITHOUT_MAPS[name] in plan.why
+        else:
+            assert plan.last
+            assert plan.across > 1
+            assert plan.why == ""
+
+
+def test_the_layers_that_can_be_grown_are_the_blocks(planned: dict[str, lab.Plan]) -> None:
+    blocks = [f"layer{stage}.{block}" for stage in range(1, 5) for block in range(2)]
+    assert list(planned["resnet18"].grown) == blocks
+    assert planned["vgg"].grown[0] == "2"  # where there are none, the layers
+
+
+def test_the_evidence_of_another_network_is_its_cam() -> None:
+    model, images = made("resnet18"), zoo.example_images("cat", size=64)
+    heat, shares = lab.evidence(model, images)
+    cam = attribution.grad_cam(model, images, int(shares.argmax()), "layer4.1")
+    wanted = F.interpolate(heat[None, None].relu() / heat.numel(), (64, 64), mode="bilinear")[0]
+    assert torch.allclose(cam, wanted, atol=1e-4 * float(cam.max()))
+    with pytest.raises(BadInputError, match=r"no exact maps.*hardswish"):
+        lab.evidence(made("mobilenet_v3_small"), images)
+
+
+class Odd(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 4, 3), nn.GELU()
+        self.norm, self.head = nn.GroupNorm(2, 4), nn.Linear(4, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.norm(self.act(self.conv(images)))
+        return self.head(self.act(x).amax((2, 3)))
+
+
+def test_all_that_the_lab_cannot_compute_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError) as told:
+        lab.write(Odd(), tmp_path / "site", [], lab.Frame.of("odd"), side=32)
+    for words in ("gelu in act", "group_norm in norm", "amax in forward", "It has convolutions"):
+        assert words in str(told.value)
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "words"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 3)), 32, "returns logits"),
+        (nn.Sequential(nn.Conv2d(1, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 32, "1 channels"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2)), 32, "torch.export cannot follow"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2), nn.Softmax(1)), 16, "softmax in 2"),
+    ],
+)
+def test_what_is_no_network_for_the_lab_gets_one_error(model: nn.Module, side: int, words: str) -> None:
+    with pytest.raises(BadInputError, match=words):
+        lab.plan(model.eval(), side=side)
+
+
+def test_names_of_classes_have_to_fit() -> None:
+    with pytest.raises(BadInputError, match="3 names of classes, and the network has 2 outputs"):
+        lab.plan(pooled(), side=32, class_names=("a", "b", "c"))
+    assert lab.plan(pooled(), side=32).class_names == ("class 0", "class 1")
+
+
+OWN = """
+import sys
+sys.path.append({tests!r})
+from test_lab_networks import pooled, vgg, randomized
+def make(): return pooled()
+def without(): return randomized(vgg())
+"""
+
+
+def test_a_site_of_an_own_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN.format(tests=str(Path(__file__).parent)))
+    image.save(zoo.photograph("cat"), "a cat.png")
+    given = ["lab", "mine.py:make", "--classes", "leaf,stone", "--size", "64"]
+    assert cli.main([*given, "--images", "a cat.png", "-o", "site"]) == 0
+    assert "Open site/index.html" in capsys.readouterr().out
+    page = Path("site/index.html").read_text()
+    assert 'href=""' not in page
+    assert "../book" not in page
+    assert "One worked example" in page
+    assert 'src="examples/a-cat-map.webp"' in page
+    assert '"leaf","stone"' in Path("site/plan.js").read_text()
+    assert cli.main(["lab", "mine.py:without", "--size", "32", "-o", "other"]) == 0
+    page = Path("other/index.html").read_text()
+    assert "There are no exact maps of classes: before its last linear layer comes relu" in page
+    assert "worked example" not in page
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--images", "none.png"], "none.png"),
+        (["--size", "4"], "--size"),
+        (["--classes", "a,b,c"], "3 names, and the network has 2 outputs"),
+        (["-o", "mine.py"], "mine.py"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(
+    more: list[str],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN.format(tests=str(Path(__file__).parent)))
+    assert cli.main(["lab", "mine.py:make", "-o", "site", *more]) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not Path("site").exists()
