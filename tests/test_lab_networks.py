@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,13 @@ def test_names_of_classes_have_to_fit() -> None:
     assert lab.plan(pooled(), side=32).class_names == ("class 0", "class 1")
 
 
+def own_file() -> str:
+    """Write a file that makes networks into the folder that one is in, and return its name, which no other has."""
+    name = f"mine_{uuid.uuid4().hex[:8]}.py"
+    Path(name).write_text(OWN.format(tests=str(Path(__file__).parent)))
+    return name
+
+
 OWN = """
 import sys
 sys.path.append({tests!r})
@@ -240,9 +248,9 @@ def test_a_site_of_an_own_network(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(OWN.format(tests=str(Path(__file__).parent)))
+    file = own_file()
     image.save(zoo.photograph("cat"), "a cat.png")
-    given = ["lab", "mine.py:make", "--classes", "leaf,stone", "--size", "64"]
+    given = ["lab", f"{file}:make", "--classes", "leaf,stone", "--size", "64"]
     assert cli.main([*given, "--images", "a cat.png", "-o", "site"]) == 0
     assert "Open site/index.html" in capsys.readouterr().out
     page = Path("site/index.html").read_text()
@@ -251,7 +259,7 @@ def test_a_site_of_an_own_network(
     assert "One worked example" in page
     assert 'src="examples/a-cat-map.webp"' in page
     assert '"leaf","stone"' in Path("site/plan.js").read_text()
-    assert cli.main(["lab", "mine.py:without", "--size", "32", "-o", "other"]) == 0
+    assert cli.main(["lab", f"{file}:without", "--size", "32", "-o", "other"]) == 0
     page = Path("other/index.html").read_text()
     assert "There are no exact maps of classes: before its last linear layer comes relu" in page
     assert "worked example" not in page
@@ -263,7 +271,7 @@ def test_a_site_of_an_own_network(
         (["--images", "none.png"], "none.png"),
         (["--size", "4"], "--size"),
         (["--classes", "a,b,c"], "3 names, and the network has 2 outputs"),
-        (["-o", "mine.py"], "mine.py"),
+        (["-o", "taken"], "'taken' holds something else"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(
@@ -274,8 +282,8 @@ def test_mistakes_are_told_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(OWN.format(tests=str(Path(__file__).parent)))
-    assert cli.main(["lab", "mine.py:make", "-o", "site", *more]) == 1
+    Path("taken").write_text("")
+    assert cli.main(["lab", f"{own_file()}:make", "-o", "site", *more]) == 1
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1

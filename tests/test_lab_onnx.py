@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from test_lab_networks import OWN, dense, pooled, randomized
+from test_lab_networks import dense, own_file, pooled, randomized
 from torch import nn
 
 from interp import attribution, cli, lab, zoo
@@ -60,8 +60,7 @@ def test_the_command_says_what_it_wrote(
 ) -> None:
     needs_the_extra()
     monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(OWN.format(tests=str(Path(__file__).parent)))
-    assert cli.main(["export", "mine.py:make", "--onnx", "out.onnx", "--size", "64"]) == 0
+    assert cli.main(["export", f"{own_file()}:make", "--onnx", "out.onnx", "--size", "64"]) == 0
     assert "out.onnx: images -> logits (2) and maps (2 x 14 x 14)" in capsys.readouterr().out
     assert Path("out.onnx").stat().st_size > 0
 
