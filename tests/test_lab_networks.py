@@ -158,7 +158,8 @@ def engine(folder: Path, planned: dict[str, lab.Plan]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_and_gradients_are_those_of_torch(engine: dict[str, Any], name: str) -> None:
     assert engine[name]["logits"] < 1e-4
-    assert engine[name]["gradient"] < 5e-3  # a rectifier at its very edge may be open here and closed there
+    # A rectifier at its very edge may be open here and closed there; the deep ones have many.
+    assert engine[name]["gradient"] < (2e-2 if name.startswith("lite") else 5e-3)
     assert engine[name]["differing"] == []  # between the kernels in wasm and those in JavaScript
 
 
