@@ -31,6 +31,7 @@ import look  # noqa: E402
 import make_pdf  # noqa: E402
 import narrow  # noqa: E402
 import pictures  # noqa: E402
+import previews  # noqa: E402
 import run_notebooks  # noqa: E402
 import wall  # noqa: E402
 
@@ -355,10 +356,22 @@ def test_a_description_ends_with_a_sentence() -> None:
     assert look._sentences("word " * 80, 50).endswith(" ...")
 
 
-def test_the_picture_of_a_page_has_a_whole_address() -> None:
+def test_the_preview_of_a_page_is_its_first_figure_on_white(tmp_path: Path) -> None:
     page = _page('<article><figure><img src="../../_images/a.png"></figure></article>')
-    assert look._picture(page, "https://example.org/book/one/two.html") == "https://example.org/_images/a.png"
-    assert look._picture(page, "") == "", "a preview cannot follow a relative address"
+    (tmp_path / "_images").mkdir()
+    drawn = PILImage.new("RGBA", (400, 100))
+    drawn.paste("red", (0, 0, 200, 100))  # the other half has no ground
+    drawn.save(tmp_path / "_images" / "a.png")
+    found = previews.picture(_app(tmp_path), page, "book/one/two", "https://example.org/site")
+    assert found == "https://example.org/site/_images/preview-one-two.jpg"
+    with PILImage.open(tmp_path / "_images" / "preview-one-two.jpg") as made:
+        assert made.size == (1200, 630)
+        assert made.getpixel((300, 315))[0] > 240 > 20 > made.getpixel((300, 315))[1]
+        assert min(made.getpixel((900, 315))) > 240
+    assert previews.picture(_app(tmp_path), page, "book/one/two", "") == "", (
+        "it cannot follow a relative address"
+    )
+    assert previews.picture(_app(tmp_path), _page("<p>none</p>"), "book/one", "https://example.org") == ""
 
 
 # ---- where a page stands, and what is aligned and kept together

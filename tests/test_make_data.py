@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -156,10 +157,52 @@ def test_the_microscope_is_complete() -> None:
     assert {each["name"]: each["channels"] for each in index["layers"]} == make_data.LAYERS
     assert index["images"] == make_microscope.SCENES
     assert not index["broken"]
+    for layer, channels in make_data.LAYERS.items():
+        files = {path.name for path in (make_microscope.DATA / "data" / layer).iterdir()}
+        assert files == {f"{channel}.js" for channel in range(channels)}
+    assert sorted(index["sample"]) == list(range(make_microscope.SCENES))
     places = range(len(index["ids"]))
     assert all(file(make_microscope.DATA / "thumbnails", place).is_file() for place in places)
     stored = [path for path in (make_microscope.DATA / "thumbnails").rglob("*") if path.is_file()]
     assert len(stored) == len(places)
+
+
+def detail(layer: str, channel: int) -> Any:
+    """Return what the page of one channel shows besides."""
+    return microscope(f"{layer}/{channel}")
+
+
+def test_the_scores_of_the_optimized_pictures_made_again_are_the_same() -> None:
+    model, channels = zoo.load_model(), [1, 17, 38]
+    for layer, place in itertools.product(make_microscope.LAYERS, (0, 1)):
+        files = [make_large.file(layer, 2 * place - 1, channel) for channel in channels]
+        found = hooks.activations(model, torch.cat([image.load(file) for file in files]), layer).mean(
+            dim=(2, 3)
+        )
+        for row, channel in zip(found, channels, strict=True):
+            assert detail(layer, channel)["o"][place] == pytest.approx(
+                float(row[channel]), rel=5e-3, abs=5e-3
+            )
+
+
+def test_what_a_raised_channel_does_made_again_is_the_same() -> None:
+    layer, channel, model = "blocks.4.2", 47, zoo.load_model()
+    told = detail(layer, channel)["classes"]
+    scenes = make_microscope.scenes()
+    images = torch.stack([scenes[index].image for index in range(make_microscope.RAISED_ON)])
+
+    def raised(maps: torch.Tensor) -> torch.Tensor:
+        more = torch.zeros(1, maps.shape[1], 1, 1)
+        more[0, channel] = told["step"]
+        return maps + more
+
+    with torch.no_grad():
+        before = model(images)
+        with hooks.replacing(model, {layer: raised}):
+            moved = (model(images) - before).mean(dim=0)
+    for name, mean, *_ in [*told["up"], *told["down"]]:
+        assert float(moved[model.class_names.index(name)]) == pytest.approx(mean, rel=0.03, abs=5e-3)
+    assert told["up"][0][0] == model.class_names[int(moved.argmax())]
 
 
 def test_the_files_stay_small() -> None:

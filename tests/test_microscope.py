@@ -22,8 +22,10 @@ from torch import nn
 
 from interp.errors import BadInputError, DamagedFileError, UnknownNameError
 from interp.image import center_crop, to_numpy
-from interp.microscope import build, neighbors
+from interp.microscope import build, details, dissection, effects, neighbors
 from interp.microscope.pictures import file, sheets, show, wanted, write_sheets
+from interp.microscope.records import label
+from interp.microscope.route import route
 from interp.runs import machine, write
 from interp.spectrum import Entry, Items, Job, Measure, Spectrum, batches, track
 
@@ -436,3 +438,153 @@ def test_a_layer_called_index_and_the_folder_where_one_stands(
     site = make(Path(), model=model, layers=("index",), steps=0).parent
     (layer,) = data(site / "data" / "index.js")["layers"]
     assert len(data(site / "data" / f"{layer['slug']}.js")["units"]) == 4
+
+
+# ---- what the page of a channel shows besides
+
+
+def decoded(text: str, low: float, high: float) -> list[float]:
+    """Return the scores that a text stands for, as templates/microscope-channel.js reads them."""
+    codes = [
+        64 * details.DIGITS.index(a) + details.DIGITS.index(b)
+        for a, b in zip(text[::2], text[1::2], strict=True)
+    ]
+    return [
+        low + (high - low) * code / details.FINEST if code <= details.FINEST else float("nan")
+        for code in codes
+    ]
+
+
+def test_the_scores_of_all_images_of_the_sample_can_be_read_from_the_file_of_a_channel(site: Path) -> None:
+    spectrum, index = expected(), data(site / "data" / "index.js")
+    assert [index["ids"][place] for place in index["sample"]] == spectrum.sample.tolist()
+    for channel in range(CHANNELS["deep"]):
+        found, unit = data(site / "data" / "deep" / f"{channel}.js"), spectrum["deep", channel]
+        low, high = unit.range
+        again = torch.tensor(decoded(found["q"], low, high))
+        torch.testing.assert_close(again, unit.scores.float(), rtol=0, atol=(high - low) / 4000)
+        assert (found["layer"], found["channel"]) == ("deep", channel)
+
+
+def test_a_score_that_is_no_number_is_none() -> None:
+    assert details.scores([float("nan"), 2.0], 1.0, 3.0) == "__" + details.scores([0.5], 0.0, 1.0)
+    assert details.scores([1.0], 1.0, 1.0) == "__"
+
+
+def test_the_map_of_an_image_has_its_highest_cell_where_the_channel_is_strongest(site: Path) -> None:
+    """Of the images in the column Maximum; the tiny network's maps of 15 positions are averaged over 14 cells."""
+    index, found = data(site / "data" / "index.js"), pictures(side=32)
+    for channel in (0, 3):
+        unit = data(site / "data" / "deep.js")["units"][channel]
+        more = data(site / "data" / "deep" / f"{channel}.js")
+        assert more["c"] == 14
+        for place, text in zip(unit["b"][3]["i"], more["a"][3], strict=True):
+            steps = [step for digit in text for step in divmod(details.DIGITS.index(digit), 8)]
+            with torch.no_grad():
+                maps = tiny().deep(tiny().act(tiny().norm(tiny().conv(found[index["ids"][place]][0][None]))))[
+                    0
+                ]
+            small = details.small(maps)[channel]
+            assert small.flatten()[steps.index(7)] == small.max() or steps.count(7) > 1
+            again = torch.tensor(steps, dtype=torch.float32).reshape(14, 14)
+            scaled = 7 * (small - small.min()) / (small.max() - small.min())
+            torch.testing.assert_close(again, scaled, rtol=0, atol=0.502)
+
+
+def test_a_map_without_differences_has_one_step() -> None:
+    assert set(details.cells(torch.ones(3, 3))) == {"A"}
+    assert len(details.cells(torch.rand(3, 3))) == 5
+    assert set(details.cells(torch.full((2, 2), torch.nan))) == {"A"}
+
+
+def test_the_score_of_an_optimized_picture_is_that_of_the_picture_as_it_is_shown(site: Path) -> None:
+    for channel in range(CHANNELS["deep"]):
+        shown = torch.from_numpy(flat("deep", 1)[channel]).permute(2, 0, 1)[None] / 255
+        with torch.no_grad():
+            model = tiny()
+            maps = model.deep(model.act(model.norm(model.conv(shown))))
+        found = data(site / "data" / "deep" / f"{channel}.js")["o"]
+        assert found[1] == pytest.approx(float(maps.mean(dim=(2, 3))[0, channel]), rel=2e-3, abs=1e-5)
+
+
+def test_the_way_through_the_network_takes_apart_what_holds_a_layer_of_the_site(site: Path) -> None:
+    assert data(site / "data" / "index.js")["route"][:3] == [
+        ["conv", 4, 32],
+        ["norm", 4, 32],
+        ["deep", 6, 15],
+    ]
+    nested = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU(), nn.Conv2d(4, 5, 3, stride=2)), nn.ReLU()
+    )
+    assert route(nested, ["1.1"], 33) == [["0", 4, 31], ["1.1", 5, 15]]
+    assert route(nested, ["0"], 33) == [["0", 4, 31], ["1", 5, 15]]
+
+
+def test_raising_a_channel_before_a_linear_layer_adds_its_weights() -> None:
+    """A mean over the positions, then a linear layer: the logits rise by weight times step, on every image."""
+    model, steps = tiny(), [0.5, 1.0, 2.0, 0.1, 0.2, 3.0]
+    found = effects.class_effects(model, "deep", steps, torch.rand(7, 3, 16, 16), batch=3)
+    expected = model.head.weight.t() * torch.tensor(steps)[:, None]
+    torch.testing.assert_close(found, expected[:, None].expand(6, 7, 5).detach(), rtol=1e-4, atol=1e-5)
+    said = effects.summary(found, 2, list("abcde"))
+    order = expected[2].argsort(descending=True).tolist()
+    assert [name for name, *_ in said["up"]] == [list("abcde")[index] for index in order]
+    assert said["up"][::-1][0][:2] == said["down"][0][:2]
+    for name, mean, error, farther in said["up"]:
+        index = list("abcde").index(name)
+        assert mean == pytest.approx(float(expected[2, index]), rel=1e-2)
+        assert error == pytest.approx(0, abs=1e-5)
+        assert farther == int((expected[:, index] > expected[2, index] + 1e-6).sum())
+    assert said["halves"] == 1
+
+
+def test_effects_need_a_step_for_each_channel() -> None:
+    with pytest.raises(BadInputError, match="6 channels; got 2 steps"):
+        effects.class_effects(tiny(), "deep", [1.0, 1.0], torch.rand(1, 3, 16, 16))
+
+
+def test_a_channel_that_draws_the_mask_of_a_label_has_all_of_its_union() -> None:
+    """Forty images with a square each, of four labels; channel 1 answers on those of label 2, the others to noise."""
+    generator = torch.Generator().manual_seed(0)
+    labels, covers = torch.arange(40) % 4, torch.zeros(40, 8, 8)
+    for number in range(40):
+        row, column = torch.randint(0, 6, (2,), generator=generator).tolist()
+        covers[number, row : row + 2, column : column + 2] = 1
+    maps = torch.rand(40, 3, 8, 8, generator=generator)
+    maps[:, 1] += 5 * covers * (labels == 2)[:, None, None]
+    found = dissection.dissect(maps, covers, labels, 4)
+    assert found.share == pytest.approx(1 / 64)
+    assert found.iou[1].tolist() == [0, 0, 1, 0]
+    assert found.chance[1] < 0.5
+    assert float(found.inside[1]) == 1
+    assert label({"labels": dissection.summary(found, 1, list("wxyz"))}) == "y"
+    for noise in (0, 2):
+        assert found.iou[noise].max() < 0.1
+        assert abs(float(found.inside[noise]) - found.covered) < 0.15
+    assert label({}) is None
+
+
+def test_masks_have_to_fit_the_maps() -> None:
+    with pytest.raises(BadInputError, match=r"a cover of \(8, 8\)"):
+        dissection.dissect(torch.rand(2, 3, 8, 8), torch.rand(2, 4, 4), torch.tensor([0, 1]), 2)
+
+
+def test_tags_and_what_is_known_besides_reach_the_pages(tmp_path: Path) -> None:
+    known = [{"labels": {"best": [["x", 0.3]], "chance": 0.1 * channel}} for channel in range(6)]
+    page = make(
+        tmp_path / "s",
+        layers=("deep",),
+        tags=lambda id_: [f"thing {id_ % 4}"],
+        besides=lambda spectrum, layer: known,
+    )
+    index = data(page.parent / "data" / "index.js")
+    assert [index["tags"][tag] for (tag,) in index["tagged"]] == [f"thing {id_ % 4}" for id_ in index["ids"]]
+    assert [unit["l"] for unit in data(page.parent / "data" / "deep.js")["units"]] == [
+        "x",
+        "x",
+        "x",
+        None,
+        None,
+        None,
+    ]
+    assert data(page.parent / "data" / "deep" / "2.js")["labels"] == known[2]["labels"]

@@ -10,22 +10,30 @@ What is finished is kept in .cache, so that an interrupted run goes on where it 
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import make_data
 import make_large
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image as PILImage
+from torch import Tensor
 
-from interp import microscope, zoo
+from interp import hooks, microscope, runs, zoo
 from interp.digest import digest
-from interp.spectrum import Items, Job, Measure
+from interp.microscope import dissection, effects, neighbors
+from interp.spectrum import Items, Job, Measure, Spectrum
 
 DATA = make_data.DATA / "microscope"
 LAYERS = tuple(make_data.LAYERS)
 SCENES = 1200
+RAISED_ON = 20  # scenes on which channels are raised: the classes take turns, so two of each
+GRID = 14  # places across a scene at which channels and masks are compared
 KEPT = ("data", "thumbnails")
 ABOUT = (
     "Every channel of three layers of the network that this book looks into: the pictures that drive it down and up, "
@@ -46,7 +54,7 @@ def job(count: int = SCENES, layers: Sequence[str] = LAYERS) -> Job:
         class_names=zoo.SCENE_CLASSES,
         shard_size=100,
     )
-    return Job(zoo.load_model(), tuple(layers), scenes, Measure(sample=512))
+    return Job(zoo.load_model(), tuple(layers), scenes, Measure(sample=SCENES))
 
 
 def optimized(layer: str, sign: int) -> list[np.ndarray]:
@@ -55,11 +63,74 @@ def optimized(layer: str, sign: int) -> list[np.ndarray]:
     return [np.asarray(PILImage.open(file).convert("RGB")) for file in files]
 
 
+@functools.cache
+def scenes() -> zoo.Scenes:
+    return zoo.Scenes("all", 224, length=SCENES)
+
+
+def tags(index: int) -> list[str]:
+    """Return the names of the objects in a scene."""
+    scene = scenes()[index]
+    return [thing.cutout.name.replace("_", " ") for thing in (scene.main, scene.second) if thing is not None]
+
+
+@functools.cache
+def maps_and_masks(kept: Path) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Return what lies in a file, or else compute it and write it there.
+
+    It is {layer: (N, C, GRID, GRID)}, the masks (N, GRID, GRID) and the labels (N,) of all scenes.
+    """
+    if kept.exists():
+        found: tuple[dict[str, Tensor], Tensor, Tensor] = torch.load(kept)
+        return found
+    model, every = zoo.load_model(), [scenes()[index] for index in range(SCENES)]
+    parts = []
+    for start in range(0, SCENES, 50):
+        images = torch.stack([scene.image for scene in every[start : start + 50]])
+        with torch.no_grad():
+            run = hooks.run(model, images, LAYERS)
+        parts.append({name: F.adaptive_avg_pool2d(each, GRID).half() for name, each in run.items()})
+    maps = {name: torch.cat([part[name] for part in parts]) for name in LAYERS}
+    masks = dissection.cover(torch.stack([scene.mask for scene in every]), (GRID, GRID))
+    found = maps, masks, torch.tensor([scene.label for scene in every])
+    torch.save(found, kept)
+    return found
+
+
+def besides(spectrum: Spectrum, layer: str) -> list[Mapping[str, Any]]:
+    """Return of each channel of a layer what it raises and lowers, and what its strongest places show."""
+    kept = site_of(job()).with_name(f"microscope-besides-{layer}.json")
+    if not kept.exists():
+        runs.write_json(kept, {"channels": _besides(spectrum, layer)})
+    found: list[Mapping[str, Any]] = runs.read_json(kept)["channels"]
+    return found
+
+
+def _besides(spectrum: Spectrum, layer: str) -> list[Mapping[str, Any]]:
+    model, names = zoo.load_model(), list(zoo.SCENE_CLASSES)
+    maps, masks, labels = maps_and_masks(site_of(job()).with_name("microscope-maps.pt"))
+    found = dissection.dissect(maps[layer].float(), masks, labels, len(names))
+    images = torch.stack([scenes()[index].image for index in range(RAISED_ON)])
+    steps = neighbors.spread(spectrum)[layer].tolist()
+    moved = effects.class_effects(model, layer, steps, images)
+    return [
+        {
+            "classes": {"step": float(f"{step:.3g}"), **effects.summary(moved, channel, model.class_names)},
+            "labels": dissection.summary(found, channel, names),
+        }
+        for channel, step in enumerate(steps)
+    ]
+
+
+def site_of(whole: Job) -> Path:
+    """Return where the site is built; what decides it is part of the name: a folder is never that of another run."""
+    return make_data.ROOT / ".cache" / f"microscope-{digest(whole.settings)[:12]}" / "site"
+
+
 def main() -> None:
     torch.set_num_threads(1)
     whole = job()
-    # Everything that decides the result is part of the name, so that a folder is never that of another run.
-    site = make_data.ROOT / ".cache" / f"microscope-{digest(whole.settings)[:12]}"
+    site = site_of(whole)
     microscope.build(
         whole,
         site,
@@ -68,6 +139,8 @@ def main() -> None:
         credit=CREDIT,
         back=("Looking inside a vision model", "../book/index.html"),
         optimized=optimized,
+        tags=tags,
+        besides=besides,
         progress=True,
     )
     shutil.rmtree(DATA, ignore_errors=True)

@@ -75,10 +75,10 @@ def _store_pictures(figure: Tag, folder: Path, address: str) -> None:
     for picture in figure.find_all("img"):
         picture["src"] = _stored(picture["src"], folder, address)
     for data in figure.select("script[type='application/json']"):
-        data.string = _dump(_walk(json.loads(data.string), folder, address))
+        data.string = dump(_walk(json.loads(data.string), folder, address))
 
 
-def _dump(value: Any) -> str:
+def dump(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 

@@ -16,14 +16,15 @@ import textwrap
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import lab
 import launch
 import live_figures
 import microscope
 import pictures
+import previews
 import runtimes
+import units
 import yaml
 from bs4 import BeautifulSoup, NavigableString, Tag
 from cited import cited_works
@@ -48,6 +49,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", live_figures.add_scripts)
     app.connect("html-collect-pages", lambda _app: [("404", {}, "404.html")])
     app.connect("html-page-context", finish, priority=950)
+    app.connect("build-finished", units.publish, priority=900)  # the microscope is laid out before
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -65,6 +67,7 @@ def finish(  # Sphinx gives all of them
         sheet for sheet in context["css_files"] if _is_needed(sheet, context["live_scripts"])
     ]
     pictures.settle(app, page)
+    units.link(app, page, pagename)
     _align_numbers(page)
     _wrap_tables(page)
     _keep_together(page)
@@ -73,8 +76,8 @@ def finish(  # Sphinx gives all of them
     if pagename == app.config.root_doc:
         _lay_out_contents(page)
     context["description"] = _description(page) if doctree is not None else ""
-    context["picture"] = _picture(page, context.get("pageurl") or "")
     context["site"] = launch.site(app.config)
+    context["picture"] = previews.picture(app, page, pagename, context["site"])
     context["lab"] = lab.address("", pagename) if lab.CHAPTER.is_file() else ""
     context["microscope"] = microscope.address("", pagename) if microscope.has("") else ""
     if doctree is not None and pagename != app.config.root_doc:
@@ -102,12 +105,6 @@ def _sentences(text: str, most: int) -> str:
     """Return as many whole sentences as fit; of a first one that is too long, as many words."""
     ends = [end.end() for end in re.finditer(r"[.?!](?= |$)", text) if end.end() <= most]
     return text[: ends[-1]] if ends else textwrap.shorten(text, most, placeholder=" ...")
-
-
-def _picture(page: BeautifulSoup, address: str) -> str:
-    """Return the address of the page's first picture, for previews of links; they need a whole one."""
-    first = page.select_one("figure img[src], .wall img[src]")
-    return urljoin(address, str(first["src"])) if address and first is not None else ""
 
 
 def _wrap_tables(page: BeautifulSoup) -> None:

@@ -30,7 +30,7 @@ def settle(app: Sphinx, page: BeautifulSoup) -> None:
 
 def _lay_out_for_phones(app: Sphinx, page: BeautifulSoup, link: Tag) -> None:
     """What is drawn at two pixels a point has labels that could become too small, a large sheet has small tiles."""
-    file = _file(app, str(link.img.get("src", "")))
+    file = file_of(app, str(link.img.get("src", "")))
     if file is None or file.suffix == ".svg" or not link.img.has_attr("width"):
         return
     with Image.open(file) as opened:
@@ -42,7 +42,7 @@ def _lay_out_for_phones(app: Sphinx, page: BeautifulSoup, link: Tag) -> None:
 
 def _set_size(app: Sphinx, picture: Tag) -> None:
     """Reserve the place of a picture, so that nothing moves when it arrives; a 2x PNG takes half of its pixels."""
-    file = _file(app, str(picture.get("src", "")))
+    file = file_of(app, str(picture.get("src", "")))
     if file is None or picture.has_attr("width") or file.suffix == ".svg":
         return
     with Image.open(file) as opened:
@@ -55,7 +55,7 @@ def _scale(opened: Image.Image) -> int:
     return 2 if min(opened.info.get("dpi", (72, 72))) >= SHARP else 1
 
 
-def _file(app: Sphinx, source: str) -> Path | None:
+def file_of(app: Sphinx, source: str) -> Path | None:
     """Find the file of a picture; those of cells and chapters reach _images only after the pages are written."""
     name = source.rsplit("/", 1)[-1]
     origins = {target: origin for origin, target in app.builder.images.items()}

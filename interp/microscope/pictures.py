@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from interp import folding, hooks, image, runs
 from interp.errors import BadInputError
 from interp.featurevis.rendering import takes
+from interp.microscope import details
 from interp.spectrum import Entry, Source, Spectrum
 from interp.spectrum.entries import persistent
 from interp.spectrum.patches import Field, finite_channels, receptive_field, window
@@ -27,6 +28,7 @@ SHEET, ACROSS = (
 )  # optimized pictures on a sheet and in its row, as templates/microscope-parts.js has them
 SIDE = 128  # of an optimized picture on a sheet, in pixels
 QUALITY = 80  # of WebP: what is lost is not seen at this size
+SAMPLED = 2000  # images of the sample that the site shows at most
 PART = 250  # images between two records of what is finished
 DOWNWARD = ("minimum", "slightly negative")  # the columns whose patch is where the unit is weakest
 Window = tuple[float, float, float]  # left, top, side as shares of the shown square
@@ -41,16 +43,25 @@ class Shown:
         ids: in the order of their files.
         labels: one for each: its class, or its name where there is none.
         windows: {(layer, channel, band, id): the patch in which the unit was strongest or weakest}.
+        maps: {(layer, channel, band, id): how strong it was where, as `details.cells` writes it}.
+        tags: for each image further words by which it is found.
     """
 
     ids: tuple[int, ...]
     labels: tuple[str, ...]
     windows: Mapping[tuple[str, int, str, int], Window]
+    maps: Mapping[tuple[str, int, str, int], str] = field(default_factory=dict)
+    tags: tuple[tuple[str, ...], ...] = ()
+
+
+def sampled(spectrum: Spectrum) -> list[int]:
+    """Return the ids of the sample's images that the site shows, in the sample's order."""
+    return [int(id_) for id_ in spectrum.sample[:SAMPLED]]
 
 
 def wanted(spectrum: Spectrum) -> dict[int, list[Key]]:
-    """Return {id: [(layer, channel, band), ...]} of all images in any column, in the order of the ids."""
-    found: dict[int, list[Key]] = {}
+    """Return {id: [(layer, channel, band), ...]} of all images in any column or the sample, in the order of the ids."""
+    found: dict[int, list[Key]] = {id_: [] for id_ in sampled(spectrum)}
     for unit in spectrum:
         for band in unit.columns:
             for id_ in band.ids:
@@ -87,6 +98,7 @@ def show(
     needed, labels = wanted(spectrum), []
     ids = tuple(needed)
     windows: dict[tuple[str, int, str, int], Window] = {}
+    maps: dict[tuple[str, int, str, int], str] = {}
     look = _Look(model, tuple(spectrum.layers))
     work.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(ids), desc="images on the site", unit=" images", disable=not progress) as bar:
@@ -100,9 +112,10 @@ def show(
                 runs.write_json(record, {"images": found})
             for id_, entry in zip(part, runs.read_json(record)["images"], strict=True):
                 labels.append(entry["label"])
-                windows |= {(*key, id_): tuple(place) for *key, place in entry["windows"]}
+                windows |= {(*key, id_): tuple(place) for *key, place, _ in entry["windows"]}
+                maps |= {(*key, id_): cells for *key, _, cells in entry["windows"]}
             bar.update(len(part))
-    return Shown(ids, tuple(labels), windows)
+    return Shown(ids, tuple(labels), windows, maps)
 
 
 def _one(look: _Look, entry: Entry, units: Sequence[Key], target: Path, side: int) -> dict[str, Any]:
@@ -112,7 +125,7 @@ def _one(look: _Look, entry: Entry, units: Sequence[Key], target: Path, side: in
     with runs.replacing(target) as temporary:
         small = image.to_pil(look.inputs.pictures(image.center_crop(picture, side)))
         small.save(temporary, format="WEBP", quality=QUALITY, method=6)
-    windows = [[*key, place] for key, place in look.windows(picture, units)]
+    windows = [[*key, place, cells] for key, place, cells in look.windows(picture, units)]
     return {"label": entry.label or Path(entry.name).stem, "windows": windows}
 
 
@@ -124,20 +137,21 @@ class _Look:
         self.device, self.inputs = hooks.device_of(model), hooks.inputs_of(model)
         self.fields: dict[tuple[int, int], dict[str, Field]] = {}
 
-    def windows(self, picture: Tensor, units: Sequence[Key]) -> Iterator[tuple[Key, Window]]:
-        """Yield the patch of each unit whose layer has positions."""
+    def windows(self, picture: Tensor, units: Sequence[Key]) -> Iterator[tuple[Key, Window, str]]:
+        """Yield the patch and the map of each unit whose layer has positions."""
         size = picture.shape[2], picture.shape[3]
-        fields = self.fields_at(size)
+        fields = self.fields_at(size) if units else {}
         maps = self._maps(picture, list(fields)) if fields else {}
         ends = {
             name: (each.argmin(dim=1).tolist(), each.argmax(dim=1).tolist())
             for name, each in ((name, found[0].flatten(1)) for name, found in maps.items())
         }
+        coarse = {name: details.small(found[0]).cpu() for name, found in maps.items()}
         for layer, channel, band in units:
             if layer in fields:
-                field, place = fields[layer], ends[layer][band not in DOWNWARD][channel]
-                corner = window(field, divmod(place, field.grid[1]), size)
-                yield (layer, channel, band), _shares(corner, size)
+                seen, place = fields[layer], ends[layer][band not in DOWNWARD][channel]
+                corner = window(seen, divmod(place, seen.grid[1]), size)
+                yield (layer, channel, band), _shares(corner, size), details.cells(coarse[layer][channel])
 
     def fields_at(self, size: tuple[int, int]) -> dict[str, Field]:
         """Return the receptive fields of the layers that have positions, for images of a size."""

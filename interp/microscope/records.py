@@ -1,23 +1,32 @@
 """What the pages are drawn from: the data of the site, of a layer, of a unit; short names for what is there often.
 
 index   title, about, credit, back, images, broken, pool, size, thumbnail; names, the different labels; for each image
-        in labels its index in names and in ids its number in the source; layers, each with name, slug, channels, grid,
-        field, optimized, warnings, and called, the names of its channels, where they have some
+        in labels its index in names and in ids its number in the source; tags, further words, and in tagged for each
+        image those of its own; sample, the images of the sample; route, the blocks of the network, as `route.route` has
+        them; layers, each with name, slug, channels, grid, field, optimized, warnings, and called, the names of its
+        channels, where they have some
 layer   name, units
+detail  in a file for each channel: layer, channel; q the scores of the sample and a the maps of the images in each
+        column, as `details` writes them, c the cells across a map; o the scores of the optimized pictures, down and up;
+        and what the builder of the site knows besides: classes, as `effects.summary` has them, and labels, as
+        `dissection.summary` has them
 unit    b, the columns, each with n its name, i the images, s their scores, w their patches, tied; h the histogram, its
-        largest bar 1000; r the range; m the median; n the images counted; f warnings; dead; and the neighbors below,
-        above and alike, each as [index of the layer, channel, value]
+        largest bar 1000; r the range; m the median; n the images counted; f warnings; dead; l the label that its
+        strongest places show better than chance, or null; and the neighbors below, above and alike, each as [index of
+        the layer, channel, value]
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interp import runs
-from interp.microscope.pictures import Shown
+from interp.microscope import details
+from interp.microscope.pictures import SAMPLED, Shown, sampled
 from interp.spectrum import Band, Spectrum, Unit
 from interp.spectrum.patches import Field
 
@@ -37,6 +46,8 @@ def index(
     """Return what is known of the whole site, apart from its words and sizes."""
     names = sorted(set(shown.labels))
     number = {name: place for place, name in enumerate(names)}
+    tags = sorted({tag for each in shown.tags for tag in each})
+    place_of = {id_: place for place, id_ in enumerate(shown.ids)}
     return {
         "images": spectrum.images,
         "broken": len(spectrum.broken),
@@ -44,6 +55,9 @@ def index(
         "names": names,
         "labels": [number[label] for label in shown.labels],
         "ids": list(shown.ids),
+        "tags": tags,
+        "tagged": [[tags.index(tag) for tag in each] for each in shown.tags],
+        "sample": [place_of[id_] for id_ in sampled(spectrum)],
         "layers": [
             about_layer(spectrum, name, fields.get(name), optimized, class_names) for name in spectrum.layers
         ],
@@ -106,6 +120,33 @@ def unit(of: Unit, place: Mapping[int, int], shown: Shown) -> dict[str, Any]:
         "f": list(of.flags),
         "dead": of.dead,
     }
+
+
+def detail(of: Unit, shown: Shown, optimized: Sequence[float] | None) -> dict[str, Any]:
+    """Return what the page of one unit shows besides, apart from what the builder of the site knows."""
+    low, high = of.range if of.images else (0.0, 0.0)
+    maps = [
+        [shown.maps.get((of.layer, of.channel, band.name, id_), "") for id_ in band.ids[:MOST]]
+        for band in of.columns
+    ]
+    known = optimized is not None and all(math.isfinite(score) for score in optimized)
+    longest = max((len(each) for column in maps for each in column), default=0)
+    return {
+        "layer": of.layer,
+        "channel": of.channel,
+        "q": details.scores(of.scores[:SAMPLED].tolist(), low, high),
+        "a": maps,
+        "c": int((2 * longest) ** 0.5),
+        "o": [short(score) for score in optimized or ()] if known else None,
+    }
+
+
+def label(known: Mapping[str, Any]) -> str | None:
+    """Return the label that a channel's strongest places show best; None where that is no more than chance."""
+    labels = known.get("labels")
+    if not labels or labels["best"][0][1] <= labels["chance"]:
+        return None
+    return str(labels["best"][0][0])
 
 
 def _column(of: Unit, band: Band, place: Mapping[int, int], shown: Shown) -> dict[str, Any]:

@@ -14,18 +14,26 @@ import numpy as np
 from torch import nn
 
 from interp import featurevis as fv
-from interp import runs, templates
+from interp import hooks, image, runs, templates
 from interp.errors import BadInputError
+from interp.featurevis.rendering import takes
 from interp.microscope import neighbors, pictures, records
+from interp.microscope.route import route
 from interp.spectrum import Engine, Job, Sink, Spectrum, here, run
+from interp.spectrum.measure import pooled
 from interp.spectrum.tracking import check_size
 from interp.zoo import warn_of_missing_normalization
 
 NEIGHBORS = 6
+TOGETHER = 16  # optimized pictures whose scores are taken in one pass
 PAGE = {"microscope.html": "index.html"} | {
-    name: name for name in ("microscope.css", "microscope.js", "microscope-parts.js")
+    name: name for name in ("microscope.css", "microscope.js", "microscope-parts.js", "microscope-channel.js")
 }
 Optimized = Callable[[str, int], Sequence[np.ndarray]]
+Besides = Callable[[Spectrum, str], Sequence[Mapping[str, Any]]]
+Tags = Callable[[int], Sequence[str]]
+Known = Mapping[str, Sequence[Mapping[str, Any]]]  # {layer: what is known besides of each channel}
+Scores = Mapping[tuple[str, int], Sequence[float]]  # {(layer, sign): of each channel's picture}
 
 
 class Changes(TypedDict, total=False):
@@ -40,6 +48,8 @@ class Changes(TypedDict, total=False):
     steps: int
     picture: int
     optimized: Optimized | None
+    tags: Tags | None
+    besides: Besides | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,9 @@ class Page:
         steps: of the optimized pictures; 0 leaves them out.
         picture: side of an optimized picture in pixels; on the sheets it is at most 128. 256 takes four times as long.
         optimized: gives the pictures (S, S, 3), as bytes, of all channels for (layer, sign), where they exist already.
+        tags: gives further words by which the search finds an image, for its id.
+        besides: gives what is known besides of each channel, for (spectrum, layer): `classes` from `effects.summary`,
+            `labels` from `dissection.summary`.
 
     Raises:
         BadInputError: side or picture is below 8, or steps below 0.
@@ -72,6 +85,8 @@ class Page:
     steps: int = 96
     picture: int = pictures.SIDE
     optimized: Optimized | None = None
+    tags: Tags | None = None
+    besides: Besides | None = None
 
     def __post_init__(self) -> None:
         if min(self.side, self.picture) < 8 or self.steps < 0:
@@ -120,14 +135,22 @@ def build(
     work = site.absolute().with_name(f"{site.absolute().name}-work")
     runs.claim(site, {**job.settings, "side": page.side, "steps": page.steps, "picture": page.picture})
     spectrum = run(job, work / "spectrum", engine=engine, sink=sink, progress=progress)
-    images = work / f"images-{page.side}"
+    images = work / f"images-{page.side}-maps"
     shown = pictures.show(
         model, spectrum, job.source, site / "thumbnails", images, side=page.side, progress=progress
     )
+    if page.tags:
+        shown = replace(shown, tags=tuple(tuple(page.tags(id_)) for id_ in shown.ids))
+    scores: Scores = {}
     if page.steps:
         render = page.optimized or _renderer(model, spectrum, work, page, progress)
-        _optimize(render, spectrum, site)
-    _write_data(model, spectrum, shown, page, site)
+        scores = _optimize(model, render, spectrum, site)
+    known = {
+        layer: page.besides(spectrum, layer) if page.besides else [{}] * len(units)
+        for layer, units in spectrum.layers.items()
+    }
+    _write_data(model, spectrum, shown, page, known, site)
+    _write_details(spectrum, shown, known, scores, site)
     write_page(site)
     return site / "index.html"
 
@@ -142,12 +165,28 @@ def write_page(site: Path) -> None:
 # Pictures and data
 
 
-def _optimize(render: Optimized, spectrum: Spectrum, site: Path) -> None:
+def _optimize(model: nn.Module, render: Optimized, spectrum: Spectrum, site: Path) -> Scores:
+    """Write the optimized pictures, and return what their channels score on them, as they are shown."""
+    scores: dict[tuple[str, int], Sequence[float]] = {}
     for (layer, units), sign in itertools.product(spectrum.layers.items(), (1, -1)):
         found = render(layer, sign)
+        if hooks.inputs_of(model).channels == 3 and takes(model, [layer], len(found[0])):
+            scores[layer, sign] = _scores(model, layer, found, spectrum.pool)
         pictures.write_alone(found, records.slug(layer), sign, site / "optimized")
         names = pictures.sheets(records.slug(layer), sign, len(units))
         pictures.write_sheets(found, names, site / "optimized")
+    return scores
+
+
+def _scores(model: nn.Module, layer: str, found: Sequence[np.ndarray], pool: str) -> list[float]:
+    """Return the score of each channel on the picture that was optimized for it."""
+    scores: list[float] = []
+    for start in range(0, len(found), TOGETHER):
+        part = np.stack(found[start : start + TOGETHER])
+        images = image.from_numpy(part).to(hooks.device_of(model))
+        table = pooled(hooks.activations(model, images, layer), pool)
+        scores += [float(row[start + index]) for index, row in enumerate(table)]
+    return scores
 
 
 def _renderer(model: nn.Module, spectrum: Spectrum, work: Path, page: Page, progress: bool) -> Optimized:
@@ -164,15 +203,33 @@ def _renderer(model: nn.Module, spectrum: Spectrum, work: Path, page: Page, prog
     return render
 
 
-def _write_data(model: nn.Module, spectrum: Spectrum, shown: pictures.Shown, page: Page, site: Path) -> None:
+def _write_data(
+    model: nn.Module, spectrum: Spectrum, shown: pictures.Shown, page: Page, known: Known, site: Path
+) -> None:
     tables = _neighbors(model, spectrum, page.size)
     for layer in spectrum.layers:
         content = records.layer(spectrum, layer, shown, tables)
+        for unit, each in zip(content["units"], known[layer], strict=True):
+            unit["l"] = records.label(each)
         _write(site / "data" / f"{records.slug(layer)}.js", "layer", content)
     fields = pictures.fields(model, spectrum, (page.size, page.size))
     names = getattr(model, "class_names", ())
     index = records.index(spectrum, shown, fields, optimized=bool(page.steps), class_names=names)
-    _write(site / "data" / "index.js", "index", {**_words(page), **index})
+    drawn = {"route": route(model, tuple(spectrum.layers), page.size)}
+    _write(site / "data" / "index.js", "index", {**_words(page), **index, **drawn})
+
+
+def _write_details(
+    spectrum: Spectrum, shown: pictures.Shown, known: Known, scores: Scores, site: Path
+) -> None:
+    """Write what the page of a channel shows besides, a file for each: the page of a layer does without it."""
+    for layer, units in spectrum.layers.items():
+        ends = [scores.get((layer, sign)) for sign in (-1, 1)]
+        for channel in range(len(units)):
+            optimized = [each[channel] for each in ends if each is not None]
+            found = records.detail(spectrum[layer, channel], shown, optimized if all(ends) else None)
+            file = site / "data" / records.slug(layer) / f"{channel}.js"
+            _write(file, "detail", {**found, **known[layer][channel]})
 
 
 def _words(page: Page) -> dict[str, Any]:

@@ -7,6 +7,7 @@ than the column is not enlarged to fill it.
 from __future__ import annotations
 
 import io
+import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,6 +62,7 @@ class Figure(MatplotlibFigure):
         inches = (self.width / 100 + 1e-7, self.height / 100 + 1e-7)
         super().__init__(figsize=inches, dpi=100 * DOTS, facecolor="none", edgecolor="none")
         FigureCanvasAgg(self)
+        self.tiles: list[tuple[str, float, float, float, float]] = []
 
     def place(self, left: float, top: float, width: float, height: float) -> Axes:
         """Return new axes without frame or ticks at a place in CSS pixels, counted from the upper left corner."""
@@ -91,10 +93,22 @@ class Figure(MatplotlibFigure):
             settings = {"color": INK, "va": "baseline", "ha": "left", **style}
             self.text(left / self.width, y, part, fontproperties=font(size), parse_math=False, **settings)
 
+    def name(self, title: str, left: float, top: float, width: float, height: float) -> None:
+        """Note what a part of the picture, in CSS pixels, shows: the book links the channels that are named there."""
+        if title:
+            across, down = 100 / self.width, 100 / self.height
+            self.tiles.append((title, left * across, top * down, width * across, height * down))
+
     def png(self) -> bytes:
-        """Return the picture as the bytes of a PNG file with a transparent ground."""
+        """Return the picture as the bytes of a PNG file with a transparent ground.
+
+        Its text "Tiles" says what the tiles show: a list of title, left, top, width, height, in percent of the picture.
+        """
         buffer = io.BytesIO()
-        _agg(self).print_png(buffer, metadata={"Software": None})
+        named = [[title, *(round(number, 3) for number in place)] for title, *place in self.tiles]
+        _agg(self).print_png(
+            buffer, metadata={"Software": None, **({"Tiles": json.dumps(named)} if named else {})}
+        )
         return buffer.getvalue()
 
     def pixels(self) -> np.ndarray:

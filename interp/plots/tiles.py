@@ -194,6 +194,7 @@ def row(tiles: Sequence[Tile], titles: Sequence[str] | None, *, width: float, he
     for tile, text, w in zip(tiles, texts, widths, strict=True):
         draw(figure, tile, left, head, w, _snap(side))
         figure.write(left, head - 7, text)
+        figure.name(text, left, head, w, _snap(side))
         left += w + GAP
     return figure
 
@@ -223,8 +224,10 @@ def grid(
         left, top = margin + (number % columns) * (cell + GAP), tops[number // columns]
         draw(figure, tile, left, top, cell, _snap(cell * tile.shape[0] / tile.shape[1]))
         figure.write(left, top - 7, texts[number])
+        figure.name(texts[number], left, top, cell, tall)
     for text, top in zip(sides, tops, strict=True):
         figure.write(margin - GAP, top + tall / 2, text, ha="right", middle=True)
+        figure.name(text, 0, top, figure.width, tall)
     return figure
 
 

@@ -9,7 +9,7 @@ interpLive.define("grid", (stage, data) => {
     el("img", { src: data.photograph, alt: "" }), mark);
   const top = Math.max(...cells.flat(2).map((cell) => cell[1]));
   const items = cells[0][0].map(() => {
-    const bar = el("i"), name = el("span", { className: "name" }), picture = tile(sheet, 0, "");
+    const bar = el("i"), name = el(data.links ? "a" : "span", { className: "name" }), picture = tile(sheet, 0, "");
     list.append(el("li", {}, picture, el("span", {}, name, bar)));
     return { bar, name, picture };
   });
@@ -18,6 +18,7 @@ interpLive.define("grid", (stage, data) => {
     mark.style.left = `${(100 * at[1]) / columns}%`; mark.style.top = `${(100 * at[0]) / rows}%`;
     strongest.forEach(([index, value], n) => {
       items[n].picture.show(index, `What ${names[index]} looks for`);
+      if (data.links) items[n].name.href = data.links[index];
       items[n].name.textContent = `${names[index]}: ${value.toPrecision(2)}`;
       items[n].bar.style.width = `${Math.max(0, 100 * value / top)}%`;
     });

@@ -5,8 +5,9 @@
 const KINDS = ["minimum", "below", "above", "maximum"];
 const POOLS = { mean: "mean over the positions", max: "maximum over the positions", center: "middle position" };
 const WHOLE = [0, 0, 1], SMALLER = 0.97; // a window of nearly the whole image is no patch
+const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"; // of interp/microscope/details.py
 const SHEET = 256, ACROSS = 16; // optimized pictures on a sheet and in its row
-const view = { patches: false, face: "plus" };
+const view = { shown: "whole", face: "plus" }; // of a channel: whole scenes, patches, or light where it answered
 let about = null;
 
 /* ---- small helpers ---- */
@@ -32,12 +33,13 @@ const many = (count, word) => `${count.toLocaleString("en")} ${word}${count === 
 const called = (layer, channel) => layer.called ? `, ${layer.called[channel]}` : "";
 const address = (name, channel) => `#${encodeURIComponent(name)}${channel === undefined ? "" : `/${channel}`}`;
 const labelOf = place => about.names[about.labels[place]];
+const tagsOf = place => (about.tagged && about.tagged[place] || []).map(index => about.tags[index]);
 const words = place => `${labelOf(place)}, image ${about.ids[place]}`;
 
 /* ---- tiles ---- */
 
 /* One of the images. The window [left, top, side], in shares of the image, is what is cut out, or framed. */
-function photograph(place, window, { tag = "span", framed = false, ...attributes } = {}) {
+function photograph(place, window, { tag = "span", framed = false, light = null, ...attributes } = {}) {
   const [left, top, side] = window && !framed ? window : WHOLE, pixels = about.thumbnail;
   const file = `thumbnails/${String(Math.floor(place / 1000)).padStart(3, "0")}/${String(place % 1000).padStart(3, "0")}.webp`;
   const tile = make(tag, { class: "tile", ...attributes });
@@ -46,7 +48,19 @@ function photograph(place, window, { tag = "span", framed = false, ...attributes
     style: side < 1 ? `width:${100 / side}%;left:${-100 * left / side}%;top:${-100 * top / side}%` : null }));
   if (framed && window && window[2] < SMALLER) tile.append(make("span", { class: "frame",
     style: `left:${100 * window[0]}%;top:${100 * window[1]}%;width:${100 * window[2]}%;height:${100 * window[2]}%` }));
+  if (light) tile.append(light);
   return tile;
+}
+
+/* Where a channel answered in a scene: the rest is dark. The cells come two in a digit, eight steps each. */
+function lit(text, cells, inverted) {
+  const canvas = make("canvas", { width: cells, height: cells, class: "light", "aria-hidden": "true" }), brush = canvas.getContext("2d");
+  for (let cell = 0; cell < cells * cells; cell++) {
+    const digit = DIGITS.indexOf(text[cell >> 1]), step = cell & 1 ? digit & 7 : digit >> 3;
+    brush.fillStyle = `rgba(0, 0, 0, ${(0.86 * (inverted ? step : 7 - step) / 7).toFixed(3)})`;
+    brush.fillRect(cell % cells, Math.floor(cell / cells), 1, 1);
+  }
+  return canvas;
 }
 
 /* What was optimized for a channel: a square of a sheet, less a hair at the border, where its neighbors would shine in. */
@@ -82,10 +96,10 @@ function channelTile(layer, channel, unit, face = "plus", picture = optimized) {
 
 /* ---- the six columns ---- */
 
-function columns(layer, unit, channel) {
+function columns(layer, unit, channel, more) {
   const box = make("div", { class: "columns", style: `--abreast:${layer.optimized ? 6 : 4}` });
   if (layer.optimized) box.append(end(layer, channel, "minus"));
-  unit.b.forEach((band, index) => box.append(bandColumn(layer, unit, channel, band, KINDS[index])));
+  unit.b.forEach((band, index) => box.append(bandColumn(layer, unit, channel, band, index, more)));
   if (layer.optimized) box.append(end(layer, channel, "plus"));
   return box;
 }
@@ -111,52 +125,32 @@ function opened(name, ...children) {
   return box;
 }
 
-function bandColumn(layer, unit, channel, band, kind) {
+function bandColumn(layer, unit, channel, band, number, more) {
+  const light = index => view.shown === "light" && more && more.a[number][index] ? lit(more.a[number][index], more.c, number === 0) : null;
   const scores = band.s, low = Math.min(...scores), high = Math.max(...scores);
   const span = scores.length ? (low === high ? `all ${show(low)}` : `${show(low)} to ${show(high)}`) + (band.tied ? ", tied" : "") : "no image";
   const tiles = make("ul", { class: scores.length === 1 ? "three one" : "three" }), values = make("ol", { class: "values" });
   band.i.forEach((place, index) => {
-    const open = () => enlarge(layer, unit, channel, band, index);
-    tiles.append(make("li", {}, photograph(place, band.w[index], { tag: "button", framed: !view.patches, type: "button", click: open,
+    const open = () => enlarge(layer, unit, channel, band, index, light(index));
+    tiles.append(make("li", {}, photograph(place, band.w[index], { tag: "button", framed: view.shown !== "patch", light: light(index), type: "button", click: open,
       title: `${labelOf(place)}: ${show(scores[index])}` })));
     values.append(make("li", {}, make("b", {}, show(scores[index])), make("span", {}, labelOf(place))));
   });
-  return make("section", {}, make("h3", { class: `kind-${kind}` }, band.n), make("p", { class: "span" }, span),
+  return make("section", {}, make("h3", { class: `kind-${KINDS[number]}` }, band.n), make("p", { class: "span" }, span),
     scores.length ? tiles : make("p", { class: "none" }, "No image has such a score."), values);
 }
 
 /* One image, large, with the channels of the layer for which it is an extreme as well. */
-function enlarge(layer, unit, channel, band, index) {
-  const place = band.i[index], others = [];
+function enlarge(layer, unit, channel, band, index, light) {
+  const place = band.i[index], others = [], seen = tagsOf(place);
   loaded.get(layer.name).units.forEach((other, number) => {
     if (number !== channel && [0, 3].some(side => other.b[side].i.includes(place)) && others.length < 12) others.push([number, other]);
   });
-  opened(words(place), make("h2", {}, labelOf(place), make("span", { class: "soft" }, `image ${about.ids[place]}`)), photograph(place, band.w[index], { framed: true }),
+  opened(words(place), make("h2", {}, labelOf(place), make("span", { class: "soft" }, `${seen.length ? `${seen.join(", ")}; ` : ""}image ${about.ids[place]}`)), photograph(place, band.w[index], { framed: true, light }),
     make("p", {}, `${band.n} of ${layer.name}, channel ${channel}, number ${index + 1}. The score is ${show(band.s[index])}.` +
       (band.w[index] && band.w[index][2] < SMALLER ? " The frame is the patch in which the channel was most extreme." : "")),
     others.length > 0 && make("p", { class: "soft" }, `Among the extremes of these channels of the layer, too:`),
     others.length > 0 && make("div", { class: "sheet" }, ...others.map(([number, other]) => channelTile(layer, number, other, "plus", alone))));
-}
-
-/* ---- histogram ---- */
-
-function histogram(unit) {
-  const [low, high] = unit.r, share = value => high > low ? 100 * (value - low) / (high - low) : 50;
-  if (unit.dead) return make("p", { class: "none", style: "aspect-ratio:auto;padding:40px" }, unit.m === null ? "No image has a finite score." : `Every image has the score ${show(low)}.`);
-  const step = 100 / unit.h.length, plot = make("div", { class: "plot", role: "img", "aria-label":
-    `Histogram of all scores, from ${show(low)} to ${show(high)}, median ${show(unit.m)}` });
-  const bars = unit.h.map((count, index) => `M${index * step} 100h${step * 0.94}v${-count / 10}h${-step * 0.94}z`).join("");
-  plot.append(make("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none" }, make("path", { d: bars })));
-  const marks = make("div", { class: "marks", "aria-hidden": "true" }), scale = make("div", { class: "scale" }, make("span", {}, show(low)));
-  unit.b.forEach((band, index) => band.s.forEach(score => marks.append(make("i", { class: `kind-${KINDS[index]}`, style: `left:${share(score)}%` }))));
-  if (low < 0 && high > 0) {
-    plot.append(make("span", { class: "zero", style: `left:${share(0)}%` }));
-    if (share(0) > 9 && share(0) < 91) scale.append(make("span", { style: `left:${share(0)}%` }, "0"));
-  }
-  scale.append(make("span", { style: "left:100%" }, show(high)));
-  const names = unit.b.flatMap((band, index) => [index ? ", " : "", make("b", { class: `kind-${KINDS[index]}` }, band.n.toLowerCase())]);
-  return make("figure", { class: "histogram" }, plot, marks, scale, make("figcaption", {},
-    "How often each score occurs among all images; a bar's height is the share of the images. The marks below are the images of the columns: ", ...names, "."));
 }
 
 /* ---- neighbors ---- */

@@ -3,12 +3,15 @@
 "use strict";
 
 const main = document.querySelector("main"), field = document.querySelector("input");
-const loaded = new Map(), waiting = new Map();
+const loaded = new Map(), waiting = new Map(), details = new Map();
 let turns = 0;
 
 /* ---- data ---- */
 
 const microscope = {
+  pages: {}, // {LAYER/CHANNEL: [[title, address], ...]} of the chapters that speak of it
+  chapters(data) { this.pages = data; },
+  detail(data) { details.set(`${data.layer}/${data.channel}`, data); },
   index(data) { about = data; start(); },
   layer(data) { loaded.set(data.name, data); (waiting.get(data.name) || []).forEach(done => done(data)); waiting.delete(data.name); },
 };
@@ -27,6 +30,13 @@ function load(name) {
       fail(new Error(`The file with the data of ${name} is missing beside this page.`));
     });
   });
+}
+
+/* What is known of a channel besides; a site without such a file does without. */
+function detail(layer, channel) {
+  const name = `${layer.name}/${channel}`;
+  if (details.has(name) || !about.sample) return Promise.resolve(details.get(name));
+  return new Promise(done => document.head.append(make("script", { src: `data/${layer.slug}/${channel}.js`, error: () => done(), load: () => done(details.get(name)) })));
 }
 
 /* ---- pages ---- */
@@ -52,7 +62,7 @@ function sheetOf(layer, units, count, small) {
 
 function home(turn) {
   const units = about.layers.reduce((sum, layer) => sum + layer.channels, 0);
-  page("", heading(about.title), about.about && make("p", { class: "lead" }, about.about),
+  page("", heading(about.title), about.about && make("p", { class: "lead" }, about.about), drawn(),
     facts([["Channels", `${units.toLocaleString("en")} in ${many(about.layers.length, "layer")}`],
       ["Images", many(about.images, "image") + (about.broken ? `; ${about.broken.toLocaleString("en")} more could not be read` : "")],
       ["Score of an image", POOLS[about.pool] || about.pool],
@@ -84,26 +94,34 @@ function layerPage(layer, data) {
   const place = about.layers.indexOf(layer), before = about.layers[place - 1], after = about.layers[place + 1];
   const faces = layer.optimized ? [["plus", "Positive optimized"], ["minus", "Negative optimized"], ["image", "Strongest patch"]] : [["plus", "Strongest patch"], ["minus", "Weakest patch"]];
   if (!faces.some(([value]) => value === view.face)) view.face = "plus";
-  page(layer.name, crumbs(make("a", { href: "#" }, about.title), make("span", { class: "ways" }, link(before, before && `\u2190 ${before.name}`), link(after, after && `${after.name} \u2192`))),
+  page(layer.name, drawn(layer), crumbs(make("a", { href: "#" }, about.title), make("span", { class: "ways" }, link(before, before && `\u2190 ${before.name}`), link(after, after && `${after.name} \u2192`))),
     heading(layer.name), facts([["Channels", String(layer.channels)], ["Place", places(layer)],
       ["Receptive field", layer.field && `${layer.field} pixels of the image's ${about.size}`], ["Warnings", layer.warnings.join("; ") || "none"]]),
     make("div", { class: "controls" }, choice("What the tiles show", faces, view.face, value => { view.face = value; })),
     sheetOf(layer, data.units, layer.channels, false));
 }
 
-function unitPage(layer, data, channel, turn) {
+function unitPage(layer, data, channel, turn, more) {
   const unit = data.units[channel], last = layer.channels - 1, patched = unit.b.some(band => band.w.some(window => window && window[2] < SMALLER));
-  page(`${layer.name} / ${channel}`,
-    crumbs(make("span", {}, make("a", { href: "#" }, about.title), " / ", link(layer, layer.name)),
-      make("span", { class: "ways" }, channel > 0 && link(layer, `\u2190 channel ${channel - 1}`, channel - 1), channel < last && link(layer, `channel ${channel + 1} \u2192`, channel + 1))),
-    heading(layer.name, " ", make("small", {}, `channel ${channel}${called(layer, channel)}`)),
+  const lights = more && more.c > 1 && more.a.some(band => band.some(Boolean)), views = [["whole", "Whole images"], patched && ["patch", "Patches"], lights && ["light", "Where it answered"]].filter(Boolean);
+  if (!views.some(([value]) => value === view.shown)) view.shown = "whole";
+  const way = (other, before, after) => other >= 0 && other <= last && make("a", { href: address(layer.name, other), class: "way", "aria-label": `channel ${other}` }, before, layer.optimized && alone(layer, other, "plus", "span", {}), `channel ${other}`, after);
+  page(`${layer.name} / ${channel}`, drawn(layer),
+    crumbs(make("span", {}, make("a", { href: "#" }, about.title), " / ", link(layer, layer.name)), make("span", { class: "ways" }, way(channel - 1, "\u2190 ", ""), way(channel + 1, "", " \u2192"))),
+    make("div", { class: "top" }, heading(layer.name, " ", make("small", {}, `channel ${channel}${called(layer, channel)}`)), tools(layer, unit, channel, more)), spoken(layer.name, channel),
     facts([["Images", unit.n.toLocaleString("en")], ["Score", POOLS[about.pool] || about.pool], ["Place", places(layer) + (layer.field ? `, each sees ${layer.field} pixels` : "")],
       ["Median and range", unit.m === null ? "none" : `${show(unit.m)}; ${show(unit.r[0])} to ${show(unit.r[1])}`]]),
     ...unit.f.map(text => make("p", { class: "note" }, `${text[0].toUpperCase()}${text.slice(1)}.`)),
-    patched && make("div", { class: "controls" }, choice("What the columns show", [[false, "Whole images"], [true, "Patches"]], view.patches, value => { view.patches = value; }),
-      make("span", {}, view.patches ? "What the channel saw where it was most extreme" : "Point at an image for a frame around what the channel saw where it was most extreme")),
-    columns(layer, unit, channel), make("h2", {}, "All scores"), histogram(unit), neighbors(unit, turn));
+    views.length > 1 && make("div", { class: "controls" }, choice("What the columns show", views, view.shown, value => { view.shown = value; }), make("span", {}, VIEWS[view.shown](patched))),
+    columns(layer, unit, channel, more), make("h2", {}, "All scores"), histogram(layer, unit, channel, more),
+    more && !unit.dead && about.sample.length > 20 && tenths(unit, more), more && more.labels && shown(more), more && more.classes && outputs(layer, more), neighbors(unit, turn));
 }
+
+const VIEWS = {
+  whole: patched => patched ? "Point at an image for a frame around what the channel saw where it was most extreme" : "",
+  patch: () => "What the channel saw where it was most extreme",
+  light: () => "Light where the channel was highest in this image, in the column Minimum where it was lowest; each image from its own lowest to its own highest value",
+};
 
 /* ---- search ---- */
 
@@ -119,15 +137,18 @@ function search(text) {
 async function results(text, turn) {
   const query = text.toLowerCase(), number = /^\d+$/.test(text) ? Number(text) : null;
   const named = new Set(about.names.flatMap((name, index) => name.toLowerCase().includes(query) ? [index] : []));
-  const found = { up: [], down: [] }, numbered = [];
+  const tagged = new Set((about.tags || []).flatMap((name, index) => name.toLowerCase().includes(query) ? [index] : []));
+  const meant = place => named.has(about.labels[place]) || tagged.size > 0 && about.tagged[place].some(tag => tagged.has(tag));
+  const found = { up: [], down: [] }, numbered = [], masked = [];
   for (const layer of about.layers) {
     const data = await load(layer.name);
     data.units.forEach((unit, channel) => {
       for (const [side, band] of [["up", 3], ["down", 0]]) {
-        const hits = unit.b[band].i.filter(place => named.has(about.labels[place])).length;
+        const hits = unit.b[band].i.filter(meant).length;
         if (hits) found[side].push([hits, layer, channel, unit, band]);
       }
     });
+    data.units.forEach((unit, channel) => { if (unit.l && unit.l.toLowerCase().includes(query)) masked.push([layer, channel, unit]); });
     (layer.called || []).forEach((name, channel) => { if (name.toLowerCase().includes(query)) numbered.push([layer, channel, data.units[channel]]); });
     if (number !== null && number < data.units.length) numbered.push([layer, number, data.units[number]]);
   }
@@ -138,9 +159,10 @@ async function results(text, turn) {
     layers.length > 0 && make("p", {}, "Layers: ", ...layers.flatMap((layer, index) => [index ? ", " : "", link(layer, layer.name)])),
     numbered.length > 0 && tiles(number === null ? "Channels of this name" : `Channel ${number}`, "", numbered.slice(0, 48).map(([layer, channel, unit]) =>
       [channelTile(layer, channel, unit), `${layer.name}${called(layer, channel)}`])),
+    masked.length > 0 && tiles("Strongest on it", "Channels whose strongest places show this label more than any other, and more than by chance.", masked.map(([layer, channel, unit]) => [channelTile(layer, channel, unit), layer.name])),
     ...groups.filter(([side]) => found[side].length).map(([side, title, note]) => tiles(title, note, found[side].sort((one, other) => other[0] - one[0]).slice(0, 48)
       .map(([hits, layer, channel, unit, band]) => [channelTile(layer, channel, unit, band ? "plus" : "minus"), `${hits} of ${unit.b[band].i.length}, ${layer.name}`]))),
-    !layers.length && !numbered.length && !found.up.length && !found.down.length && make("p", {}, "No layer has this name, and no image with such a label is among the extremes of a channel. The labels are: ",
+    !layers.length && !numbered.length && !masked.length && !found.up.length && !found.down.length && make("p", {}, "No layer has this name, and no image with such a label is among the extremes of a channel. The labels are: ",
       about.names.slice(0, 40).join(", "), about.names.length > 40 ? ", \u2026" : ""));
 }
 
@@ -165,7 +187,7 @@ async function route() {
   if (!name) return home(turn);
   if (!layer || (channel !== null && !(Number.isInteger(channel) && channel >= 0 && channel < layer.channels)))
     return page("Nothing there", heading("Nothing there"), make("p", {}, `This site has no ${name}${channel === null ? "" : `, channel ${channel}`}. `, make("a", { href: "#" }, "All layers")));
-  return load(layer.name).then(data => turn() && (channel === null ? layerPage(layer, data) : unitPage(layer, data, channel, turn)), failed);
+  return Promise.all([load(layer.name), channel !== null && detail(layer, channel)]).then(([data, more]) => turn() && (channel === null ? layerPage(layer, data) : unitPage(layer, data, channel, turn, more)), failed);
 }
 
 function move(step, other) {
@@ -177,10 +199,12 @@ function move(step, other) {
 function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog")) return;
   if (event.target === field) { if (event.key === "Escape") { field.value = ""; main.querySelector("h1").focus(); } return; }
+  if (event.target.type === "range" && event.key !== "/" && event.key !== "Escape") return;
   const { layer, channel, query } = here(), step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (step && layer) { event.preventDefault(); move(step, event.shiftKey); }
   else if (event.key === "/") { event.preventDefault(); field.focus(); }
-  else if (event.key.toLowerCase() === "p" && layer && channel !== null) { view.patches = !view.patches; redraw(); }
+  else if (event.key.toLowerCase() === "p" && layer && channel !== null) { view.shown = view.shown === "patch" ? "whole" : "patch"; redraw(); }
+  else if (event.key.toLowerCase() === "l" && layer && channel !== null) { view.shown = view.shown === "light" ? "whole" : "light"; redraw(); }
   else if (event.key === "Escape" && (layer || query)) location.hash = layer && channel !== null ? address(layer.name) : "#";
 }
 

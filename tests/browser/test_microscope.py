@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -153,13 +154,13 @@ def test_search_finds_layers_channels_and_labels(site: Path, open_page: OpenPage
             ("blocks.3.2", "blocks.3.2"),
             ("BLOCKS.3.2 17", "blocks.3.2 channel 17"),
             ("blocks.4.2/102", "blocks.4.2 channel 102"),
-            ("plant", "\u201cplant\u201d"),
+            ("sea animal", "\u201csea animal\u201d"),
         ]:
             page.keyboard.press("/")
             page.locator("input[type=search]").fill(text)
             page.keyboard.press("Enter")
             _title(page, expected)
-        found = page.locator("main section").first.locator("li")
+        found = page.locator("main section", has_text="Driven up by it").locator("li")
         counts = [int(text.split(" of ")[0].split()[-1]) for text in found.all_inner_texts()]
         assert counts == sorted(counts, reverse=True)
         assert counts[0] >= 3
@@ -167,7 +168,7 @@ def test_search_finds_layers_channels_and_labels(site: Path, open_page: OpenPage
         page.wait_for_function("() => document.querySelector('.columns')")
         # The label that was searched stands among the values of the strongest images as often as the search said.
         labels = page.locator(".columns section").nth(4).locator(".values span").all_inner_texts()
-        assert labels.count("plant") == counts[0]
+        assert labels.count("sea animal") == counts[0]
         assert page.trouble == []
 
 
@@ -195,3 +196,108 @@ def test_without_data_or_script_it_says_so(site: Path, open_page: OpenPage, tmp_
         page.get_by_text("The folder data has to lie beside this page.").wait_for()
     with open_page((site / "microscope" / "index.html").as_uri(), java_script_enabled=False) as page:
         assert page.locator("noscript p").is_visible()
+
+
+def test_the_scale_is_gone_along_by_key_and_pointer(site: Path, open_page: OpenPage) -> None:
+    """The nine images nearest to a value are shown; the arrow keys move along the scale, and not to another channel."""
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.4.2/102") as page:
+        _drawn(page)
+        slider, said = page.locator(".scrubber input"), page.locator(".scrubber output")
+        highest = page.locator(".columns section").nth(4).locator(".values b").first.inner_text()
+        slider.focus()
+        page.keyboard.press("End")
+        assert f"Near {highest}:" in said.inner_text()
+        near = page.locator(".scrubber .strip li > span:last-child").all_inner_texts()
+        assert (len(near), near[-1]) == (9, highest)
+        page.keyboard.press("ArrowLeft")
+        _title(page, "blocks.4.2 channel 102")
+        assert f"Near {highest}:" not in said.inner_text()
+        plot = page.locator(".histogram .plot")
+        plot.click(position={"x": 0.14 * plot.bounding_box()["width"], "y": 20})
+        assert float(slider.input_value()) < 25
+        assert "higher than 0" in said.inner_text()
+        assert page.locator(".made").count() == 2
+        counts = [
+            int(text.split(" of ")[0].replace(",", ""))
+            for text in page.locator(".tenths div span").all_inner_texts()
+        ]
+        assert (len(counts), sum(counts)) == (10, 1200)
+        assert page.trouble == []
+
+
+def test_light_falls_where_the_channel_answered(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.2.1/7", width=390) as page:
+        _drawn(page)
+        page.get_by_role("button", name="Where it answered").click()
+        assert page.locator(".columns canvas.light").count() == 36
+        dark = "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 14, 14).data].filter((_, n) => n % 4 === 3)"
+        alphas = page.locator(".columns canvas.light").last.evaluate(dark)
+        assert (len(alphas), min(alphas)) == (196, 0)
+        assert max(alphas) > 200
+        page.locator(".columns .three button.tile").last.click()
+        assert page.locator("dialog canvas.light").count() == 1
+        page.keyboard.press("Escape")
+        page.keyboard.press("l")
+        page.wait_for_function("() => !document.querySelector('.columns canvas')")
+
+
+def test_a_channel_can_be_taken_along(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.3.2/11") as page:
+        _drawn(page)
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Save as JSON").click()
+        assert waiting.value.suggested_filename == "blocks.3.2-11.json"
+        found = json.loads(Path(waiting.value.path()).read_text(encoding="utf-8"))
+        assert (found["layer"], found["channel"], len(found["scores"])) == ("blocks.3.2", 11, 1200)
+        strongest = found["columns"][3]["images"][0]
+        assert max(found["scores"], key=lambda pair: pair[1])[0] == strongest["image"]
+        assert len(found["classes"]["up"]) == 5
+        assert page.locator(".outputs tr").count() == 10
+        assert page.locator(".labels li").count() == 3
+        page.get_by_role("button", name="Copy link").click()
+        page.locator(".tools button").first.get_by_text("Cop").or_(
+            page.get_by_text("Not allowed")
+        ).first.wait_for()
+
+
+def test_the_drawn_network_leads_to_its_layers(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.3.2/11", width=390) as page:
+        _drawn(page)
+        assert page.locator(".route li").count() >= 12
+        assert page.locator(".route a[aria-current]").inner_text() == "blocks.3.2"
+        page.locator(".route a", has_text="blocks.4.2").click()
+        _title(page, "blocks.4.2")
+
+
+def test_the_objects_of_the_scenes_are_found(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#?car") as page:
+        _drawn(page)
+        assert page.locator("main section", has_text="Driven up by it").locator("li").count() > 3
+
+
+DOORS = "book/segment-2/a-layer-complete.html"
+
+
+def test_every_tile_of_a_sheet_is_a_door(site: Path, open_page: OpenPage) -> None:
+    if not (site / DOORS).exists():
+        pytest.skip(f"the site has no {DOORS}")
+    with open_page((site / DOORS).as_uri()) as page:
+        assert page.locator(".tile-door.sheet").count() == 2 * (80 + 112)
+        tile = page.locator(".tile-door[href$='#blocks.4.2/47']").last
+        tile.scroll_into_view_if_needed()
+        tile.hover()
+        card = page.locator(".peek .card")
+        card.wait_for()
+        assert "blocks.4.2, channel 47" in card.inner_text()
+        assert card.locator("img").count() == 5
+        card.locator("img").last.evaluate("async (img) => { await img.decode(); }")
+        page.mouse.move(0, 0)
+        card.wait_for(state="detached")
+        page.locator("article p a[href$='#blocks.4.2/47']").first.focus()
+        card.wait_for()
+        page.keyboard.press("Enter")
+        _title(page, "blocks.4.2 channel 47")
+        page.locator(".spoken a", has_text="A layer, complete").click()
+        page.locator("article h1").wait_for()
+        assert page.url.split("#")[0].endswith(DOORS)
+        assert page.trouble == []

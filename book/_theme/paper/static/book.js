@@ -107,14 +107,31 @@
   // Each picture links to its file, which is what remains without this script.
   for (const link of $("a.image-reference")) {
     link.addEventListener("click", (event) => { event.preventDefault(); zoom(link.querySelector("img"), link); });
+    if (!link.closest(".doors")) continue;
+    const button = make("button", { type: "button", className: "enlarge", textContent: "Enlarge", tabIndex: -1, ariaHidden: "true" });
+    button.addEventListener("click", () => link.click());
+    link.after(button); // its tiles lead elsewhere
   }
 
   // ---- peek: what a citation, a footnote or a figure number points to ----
-  let box = null, later = 0, tapped = null;
+  let box = null, later = 0, coming = 0, tapped = null;
   const hide = () => { box?.remove(); box = null; };
   const hideSoon = () => { clearTimeout(later); later = setTimeout(hide, 400); };
-  const target = (link) => {
-    const url = new URL(link.href);
+  // A channel's card: what was optimized for it, down and up, and the three scenes that drive it most.
+  const card = (url) => {
+    const [, layer, channel] = /^#([^/?]+)\/(\d+)$/.exec(url.hash) || [], at = url.href.replace(/index\.html#.*/, "");
+    if (!layer || !/\/microscope\/index\.html$/.test(url.pathname)) return null;
+    return (scenes) => {
+      const picture = (src) => make("img", { src: at + src, alt: "", width: 112, height: 112 }), found = make("div", { className: "card" });
+      found.append(make("b", { textContent: `${decodeURIComponent(layer)}, channel ${channel}` }), ...["minus", "plus"].map((sign) => picture(`optimized/${layer}-${sign}/${channel}.webp`)),
+        ...(scenes || "").split(" ").filter(Boolean).map((n) => picture(`thumbnails/${String(n / 1000 | 0).padStart(3, 0)}/${String(n % 1000).padStart(3, 0)}.webp`)),
+        make("small", { textContent: `Made to drive it down and up${scenes ? "; the scenes that drive it most" : ""}.` }));
+      return found;
+    };
+  };
+  const target = (link, drawing) => {
+    const url = new URL(link.href), unit = card(url);
+    if (unit) return drawing ? unit(link.dataset.top) : link;
     if (url.pathname !== location.pathname || url.hash.length < 2) return null;
     const found = document.getElementById(decodeURIComponent(url.hash.slice(1)));
     return found?.matches("figure, aside.footnote, .cited, .math, .admonition") ? found
@@ -122,7 +139,7 @@
   };
   const show = (link) => {
     clearTimeout(later);
-    const found = target(link);
+    const found = target(link, true);
     if (!found || box?.link === link) return;
     hide();
     box = make("div", { className: "peek", id: "peek", link });
@@ -133,10 +150,10 @@
     $("[tabindex]", copy).forEach((node) => node.removeAttribute("tabindex"));
     $(".image-reference", copy).forEach((node) => node.replaceWith(...node.childNodes));
     $("img", copy).forEach((node) => { node.loading = "eager"; });
-    box.append(...(copy.matches("figure, .math") ? [copy] : copy.childNodes));
+    box.append(...(copy.matches("figure, .math, .card") ? [copy] : copy.childNodes));
     document.body.append(box);
     const at = link.getBoundingClientRect(), text = document.querySelector("article").getBoundingClientRect();
-    const left = Math.max(16, Math.min(text.left, innerWidth - box.offsetWidth - 16));
+    const left = Math.max(16, Math.min(copy.matches(".card") ? at.left : text.left, innerWidth - box.offsetWidth - 16));
     const above = at.bottom + box.offsetHeight + 12 > innerHeight && at.top > box.offsetHeight + 60;
     box.style.left = `${left + scrollX}px`;
     box.style.top = `${scrollY + (above ? at.top - box.offsetHeight - 8 : at.bottom + 8)}px`;
@@ -146,8 +163,9 @@
   };
   for (const link of $("article a[href*='#']:not(.headerlink)")) {
     if (link.closest(".here, .backrefs, .backlink") || !target(link)) continue;
-    link.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") show(link); });
-    link.addEventListener("pointerleave", hideSoon);
+    const quick = !link.matches(".tile-door"); // over a sheet of tiles a card comes only where the pointer rests
+    link.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") { clearTimeout(coming); coming = setTimeout(() => show(link), quick ? 0 : 150); } });
+    link.addEventListener("pointerleave", () => { clearTimeout(coming); hideSoon(); });
     link.addEventListener("focus", () => show(link));
     // A finger cannot hover: its first tap shows what the second one goes to.
     link.addEventListener("click", (event) => { if (event.pointerType === "touch" && tapped !== link) { event.preventDefault(); show(tapped = link); } });

@@ -1,0 +1,100 @@
+"""Which labels the places share at which a channel answers most, measured on masks: network dissection.
+
+Bau et al., 2017, https://arxiv.org/abs/1704.05796, with two changes: a channel's places are as many as an average label
+covers (they take 0.5 % of all), and the chance level is found by giving the labels to other images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp.errors import BadInputError
+
+NAMED = 3  # labels that a page names
+
+
+@dataclass(frozen=True)
+class Dissection:
+    """How the places of C channels agree with K labels.
+
+    Attributes:
+        iou: (C, K) intersection over union of a channel's places and the places of a label.
+        chance: (C,) what the best label of a channel reaches in one draw of twenty, when the images exchange labels.
+        share: of all places that count as those of a channel.
+        inside: (C,) share of a channel's places that lie on an object at all.
+        covered: share of all places that objects cover.
+    """
+
+    iou: Tensor
+    chance: Tensor
+    share: float
+    inside: Tensor
+    covered: float
+
+
+def cover(masks: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return (N, h, w) in [0, 1]: how much of each cell of a grid masks (N, H, W) cover."""
+    return F.adaptive_avg_pool2d(masks[:, None].float(), grid)[:, 0]
+
+
+def dissect(
+    maps: Tensor, covers: Tensor, labels: Tensor, count: int, *, draws: int = 200, seed: int = 0
+) -> Dissection:
+    """Return how the strongest places of each channel agree with the labels of the objects there.
+
+    Args:
+        maps: (N, C, h, w) activations.
+        covers: (N, h, w) how much of each place the labeled object of the image covers.
+        labels: (N,) the label of that object, from 0 to count - 1; -1 for none.
+        count: how many labels there are.
+        draws, seed: of the chance level.
+
+    Raises:
+        BadInputError: the shapes do not fit, or no object covers anything.
+    """
+    n, channels = maps.shape[:2]
+    if covers.shape != (n, *maps.shape[2:]) or labels.shape != (n,) or not covers.sum() > 0:
+        raise BadInputError(
+            f"For maps {tuple(maps.shape)} a cover of {tuple(maps.shape[2:])} and a label for each image are "
+            f"needed, some of it covered; got {tuple(covers.shape)} and {tuple(labels.shape)}."
+        )
+    share = float(covers.mean()) / count
+    flat = maps.transpose(0, 1).reshape(channels, -1)
+    kept = max(1, round(share * flat.shape[1]))
+    most = torch.zeros_like(flat).scatter_(1, flat.topk(kept, dim=1).indices, 1.0).reshape(channels, n, -1)
+    on = (most * covers.reshape(1, n, -1)).sum(dim=2).double()  # (C, N): the part on the image's object
+    area = covers.reshape(n, -1).sum(dim=1).double()
+    generator = torch.Generator().manual_seed(seed)
+    best = [
+        _iou(on, area, kept, labels[torch.randperm(n, generator=generator)], count).amax(dim=1)
+        for _ in range(draws)
+    ]
+    return Dissection(
+        _iou(on, area, kept, labels, count),
+        torch.stack(best).quantile(0.95, dim=0),
+        share,
+        on.sum(dim=1) / kept,
+        float(covers.mean()),
+    )
+
+
+def _iou(on: Tensor, area: Tensor, kept: int, labels: Tensor, count: int) -> Tensor:
+    of = (labels[:, None] == torch.arange(count)).double()  # (N, K)
+    both = on @ of
+    return both / (kept + area @ of - both).clamp(min=1e-12)
+
+
+def summary(found: Dissection, channel: int, names: list[str]) -> dict[str, object]:
+    """Return what a page says of a channel: its best labels with their IoU, the chance level, the part on objects."""
+    order = found.iou[channel].argsort(descending=True)[:NAMED].tolist()
+    return {
+        "best": [[names[index], round(float(found.iou[channel, index]), 3)] for index in order],
+        "chance": round(float(found.chance[channel]), 3),
+        "share": round(found.share, 4),
+        "inside": round(float(found.inside[channel]), 3),
+        "covered": round(found.covered, 3),
+    }
