@@ -523,7 +523,7 @@ def test_the_way_through_the_network_takes_apart_what_holds_a_layer_of_the_site(
 def test_raising_a_channel_before_a_linear_layer_adds_its_weights() -> None:
     """A mean over the positions, then a linear layer: the logits rise by weight times step, on every image."""
     model, steps = tiny(), [0.5, 1.0, 2.0, 0.1, 0.2, 3.0]
-    found = effects.class_effects(model, "deep", steps, torch.rand(7, 3, 16, 16), batch=3)
+    found = effects.class_effects(model, "deep", steps, torch.rand(7, 3, 16, 16), together=4)
     expected = model.head.weight.t() * torch.tensor(steps)[:, None]
     torch.testing.assert_close(found, expected[:, None].expand(6, 7, 5).detach(), rtol=1e-4, atol=1e-5)
     said = effects.summary(found, 2, list("abcde"))
@@ -552,7 +552,7 @@ def test_a_channel_that_draws_the_mask_of_a_label_has_all_of_its_union() -> None
         covers[number, row : row + 2, column : column + 2] = 1
     maps = torch.rand(40, 3, 8, 8, generator=generator)
     maps[:, 1] += 5 * covers * (labels == 2)[:, None, None]
-    found = dissection.dissect(maps, covers, labels, 4)
+    found = dissection.dissect(maps, covers, labels, torch.arange(40))
     assert found.share == pytest.approx(1 / 64)
     assert found.iou[1].tolist() == [0, 0, 1, 0]
     assert found.chance[1] < 0.5
@@ -564,9 +564,22 @@ def test_a_channel_that_draws_the_mask_of_a_label_has_all_of_its_union() -> None
     assert label({}) is None
 
 
+def test_a_channel_for_one_object_does_not_know_its_label() -> None:
+    """Four labels of five objects, ten images of each: only where all objects of a label count, it does."""
+    objects = torch.arange(200) % 20
+    labels, covers = objects % 4, torch.zeros(200, 6, 6)
+    covers[:, 2:4, 2:4] = 1
+    maps = torch.rand(200, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    maps[:, 0] += 5 * covers * (objects == 3)[:, None, None]
+    maps[:, 1] += 5 * covers * (labels == 3)[:, None, None]
+    found = dissection.dissect(maps, covers, labels, objects)
+    assert found.iou[0, 3] <= found.chance[0]
+    assert found.iou[1, 3] == 1 > found.chance[1]
+
+
 def test_masks_have_to_fit_the_maps() -> None:
     with pytest.raises(BadInputError, match=r"a cover of \(8, 8\)"):
-        dissection.dissect(torch.rand(2, 3, 8, 8), torch.rand(2, 4, 4), torch.tensor([0, 1]), 2)
+        dissection.dissect(torch.rand(2, 3, 8, 8), torch.rand(2, 4, 4), torch.tensor([0, 1]), torch.arange(2))
 
 
 def test_tags_and_what_is_known_besides_reach_the_pages(tmp_path: Path) -> None:

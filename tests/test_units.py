@@ -117,7 +117,7 @@ def test_every_tile_of_a_sheet_is_a_door(tmp_path: Path) -> None:
     (tmp_path / "_images").mkdir()
     Image.new("RGB", (160, 20)).save(tmp_path / "_images" / "blocks.4.2-minus.webp")
     page = linked(figure("../../_images/blocks.4.2-minus.webp", "All."), tmp_path)
-    doors = page.select(".tile-door.sheet")
+    doors = page.select(".tile-door.of-sheet")
     assert [door["href"] for door in doors] == [f"{AT}blocks.4.2/{c}" for c in range(20)]
     assert {door["tabindex"] for door in doors} == {"-1"}
     assert doors[17]["style"] == "left:6.250%;top:50.000%;width:6.250%;height:50.000%"
@@ -136,7 +136,7 @@ def test_the_microscope_knows_the_sections_that_speak_of_a_channel(tmp_path: Pat
     page.write_text(
         f'<title>Cats &amp; dogs · The book</title><section id="first"><p>none</p></section><section id="second">'
         f'<a class="unit" href="{AT}blocks.4.2/7">x</a><a href="{AT}blocks.4.2/7">x</a>'
-        f'<a class="tile-door sheet" href="{AT}blocks.4.2/8">x</a></section>'
+        f'<a class="tile-door of-sheet" href="{AT}blocks.4.2/8">x</a></section>'
     )
     expected = {"blocks.4.2/7": [["Cats & dogs", "../book/one/two.html#second"]]}
     assert units.spoken_of(tmp_path, microscope.PAGE) == expected

@@ -71,17 +71,17 @@ def scenes() -> zoo.Scenes:
 def tags(index: int) -> list[str]:
     """Return the names of the objects in a scene."""
     scene = scenes()[index]
-    return [thing.cutout.name.replace("_", " ") for thing in (scene.main, scene.second) if thing is not None]
+    return [thing.cutout.name.replace("-", " ") for thing in (scene.main, scene.second) if thing is not None]
 
 
 @functools.cache
-def maps_and_masks(kept: Path) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+def maps_and_masks(kept: Path) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
     """Return what lies in a file, or else compute it and write it there.
 
-    It is {layer: (N, C, GRID, GRID)}, the masks (N, GRID, GRID) and the labels (N,) of all scenes.
+    It is {layer: (N, C, GRID, GRID)}, the masks (N, GRID, GRID), the labels and the objects (N,) of all scenes.
     """
     if kept.exists():
-        found: tuple[dict[str, Tensor], Tensor, Tensor] = torch.load(kept)
+        found: tuple[dict[str, Tensor], Tensor, Tensor, Tensor] = torch.load(kept)
         return found
     model, every = zoo.load_model(), [scenes()[index] for index in range(SCENES)]
     parts = []
@@ -92,7 +92,9 @@ def maps_and_masks(kept: Path) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         parts.append({name: F.adaptive_avg_pool2d(each, GRID).half() for name, each in run.items()})
     maps = {name: torch.cat([part[name] for part in parts]) for name in LAYERS}
     masks = dissection.cover(torch.stack([scene.mask for scene in every]), (GRID, GRID))
-    found = maps, masks, torch.tensor([scene.label for scene in every])
+    names = sorted({scene.main.cutout.name for scene in every})
+    objects = torch.tensor([names.index(scene.main.cutout.name) for scene in every])
+    found = maps, masks, torch.tensor([scene.label for scene in every]), objects
     torch.save(found, kept)
     return found
 
@@ -108,8 +110,8 @@ def besides(spectrum: Spectrum, layer: str) -> list[Mapping[str, Any]]:
 
 def _besides(spectrum: Spectrum, layer: str) -> list[Mapping[str, Any]]:
     model, names = zoo.load_model(), list(zoo.SCENE_CLASSES)
-    maps, masks, labels = maps_and_masks(site_of(job()).with_name("microscope-maps.pt"))
-    found = dissection.dissect(maps[layer].float(), masks, labels, len(names))
+    maps, masks, labels, objects = maps_and_masks(site_of(job()).with_name("microscope-maps.pt"))
+    found = dissection.dissect(maps[layer].float(), masks, labels, objects)
     images = torch.stack([scenes()[index].image for index in range(RAISED_ON)])
     steps = neighbors.spread(spectrum)[layer].tolist()
     moved = effects.class_effects(model, layer, steps, images)

@@ -181,7 +181,7 @@ def _lay(page: BeautifulSoup, shown: Tag, doors: list[Any], docname: str, sheet:
         layer, _, channel = unit.partition("/")
         style = f"left:{left:.3f}%;top:{top:.3f}%;width:{width:.3f}%;height:{height:.3f}%"
         name = f"{layer}, channel {channel}"
-        kind = "tile-door sheet" if sheet else "tile-door"
+        kind = "tile-door of-sheet" if sheet else "tile-door"
         door = _door(
             page, unit, docname, tabindex="-1", style=style, title=name, **{"class": kind, "aria-label": name}
         )
@@ -223,7 +223,7 @@ def spoken_of(site: Path, address: str) -> dict[str, list[list[str]]]:
         for part in PART.finditer(text) if title and file.name != "index.html" else ():
             if part["id"]:
                 section = part["id"]
-            elif "tile-door sheet" not in part["link"]:
+            elif "tile-door of-sheet" not in part["link"]:
                 pages = found.setdefault(part["unit"], [])
                 if title and all(html.unescape(title[1]) != name for name, _ in pages) and len(pages) < MOST:
                     pages.append([html.unescape(title[1]), f"{where}#{section}" if section else where])

@@ -1,7 +1,8 @@
 """Which labels the places share at which a channel answers most, measured on masks: network dissection.
 
 Bau et al., 2017, https://arxiv.org/abs/1704.05796, with two changes: a channel's places are as many as an average label
-covers (they take 0.5 % of all), and the chance level is found by giving the labels to other images.
+covers (they take 0.5 % of all), and the chance level is found by giving the labels to other
+objects.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Dissection:
 
     Attributes:
         iou: (C, K) intersection over union of a channel's places and the places of a label.
-        chance: (C,) what the best label of a channel reaches in one draw of twenty, when the images exchange labels.
+        chance: (C,) what the best label of a channel reaches in one draw of twenty, when the objects exchange labels.
         share: of all places that count as those of a channel.
         inside: (C,) share of a channel's places that lie on an object at all.
         covered: share of all places that objects cover.
@@ -42,21 +43,23 @@ def cover(masks: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def dissect(
-    maps: Tensor, covers: Tensor, labels: Tensor, count: int, *, draws: int = 200, seed: int = 0
+    maps: Tensor, covers: Tensor, labels: Tensor, objects: Tensor, *, draws: int = 200, seed: int = 0
 ) -> Dissection:
     """Return how the strongest places of each channel agree with the labels of the objects there.
 
     Args:
         maps: (N, C, h, w) activations.
         covers: (N, h, w) how much of each place the labeled object of the image covers.
-        labels: (N,) the label of that object, from 0 to count - 1; -1 for none.
-        count: how many labels there are.
+        labels: (N,) the label of that object, from 0 up; -1 for none.
+        objects: (N,) numbers from 0 up: which object it is. Images of one object exchange their label together, or a
+            channel for one object would seem to know its label.
         draws, seed: of the chance level.
 
     Raises:
         BadInputError: the shapes do not fit, or no object covers anything.
     """
     n, channels = maps.shape[:2]
+    count = int(labels.max()) + 1
     if covers.shape != (n, *maps.shape[2:]) or labels.shape != (n,) or not covers.sum() > 0:
         raise BadInputError(
             f"For maps {tuple(maps.shape)} a cover of {tuple(maps.shape[2:])} and a label for each image are "
@@ -69,10 +72,9 @@ def dissect(
     on = (most * covers.reshape(1, n, -1)).sum(dim=2).double()  # (C, N): the part on the image's object
     area = covers.reshape(n, -1).sum(dim=1).double()
     generator = torch.Generator().manual_seed(seed)
-    best = [
-        _iou(on, area, kept, labels[torch.randperm(n, generator=generator)], count).amax(dim=1)
-        for _ in range(draws)
-    ]
+    kinds = torch.full((int(objects.max()) + 1,), -1).scatter_(0, objects, labels)
+    exchanged = (kinds[torch.randperm(len(kinds), generator=generator)][objects] for _ in range(draws))
+    best = [_iou(on, area, kept, each, count).amax(dim=1) for each in exchanged]
     return Dissection(
         _iou(on, area, kept, labels, count),
         torch.stack(best).quantile(0.95, dim=0),

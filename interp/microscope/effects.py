@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -18,45 +17,45 @@ NAMED = 5  # classes that a page names on each side
 
 @torch.no_grad()
 def class_effects(
-    model: nn.Module, layer: str, steps: Sequence[float], images: Tensor, *, batch: int = 40
+    model: nn.Module, layer: str, steps: Sequence[float], images: Tensor, *, together: int = 40
 ) -> Tensor:
     """Return (C, N, classes): by how much each logit rises when one channel is raised at all positions.
+
+    Up to the layer one image runs; behind it all copies of it, with another channel raised in each.
 
     Args:
         model: a network that gives logits (N, classes).
         layer: a layer behind which the logits come.
         steps: C numbers, by how much each channel is raised; a usual one is its standard deviation.
         images: (N, 3, H, W) in [0, 1].
-        batch: images in a pass.
+        together: channels in a pass; 1 for a network that hangs what comes before the layer behind it.
 
     Raises:
         BadInputError: there is not one step for each channel.
     """
-    # A copy; channels last is what convolutions on a processor are fastest with.
-    model = folding.fold(model, keep=[layer]).to(memory_format=torch.channels_last)
-    images = images.contiguous(memory_format=torch.channels_last)
-    first = hooks.activations(model, images[:1], layer)
-    if first.shape[1] != len(steps):
-        raise BadInputError(f"{layer!r} has {first.shape[1]} channels; got {len(steps)} steps for them.")
-    before = torch.cat([_logits(model, part) for part in torch.split(images, batch)])
-    found = torch.empty(len(steps), *before.shape)
-    for channel, step in enumerate(steps):
-        raised = functools.partial(_raised, channel=channel, step=step)
-        with hooks.replacing(model, {layer: raised}):
-            found[channel] = torch.cat([_logits(model, part) for part in torch.split(images, batch)]) - before
-    return found
+    model = folding.fold(model, keep=[layer])
+    channels = hooks.activations(model, images[:1], layer).shape[1]
+    if channels != len(steps):
+        raise BadInputError(f"{layer!r} has {channels} channels; got {len(steps)} steps for them.")
+    raises = torch.diag(torch.tensor(steps, dtype=images.dtype)).to(hooks.device_of(model))
+    found = [
+        torch.cat([_moved(model, layer, image, part) for part in torch.split(raises, together)])
+        for image in torch.split(images.to(raises.device), 1)
+    ]
+    return torch.stack(found, dim=1).cpu()
 
 
-def _logits(model: nn.Module, images: Tensor) -> Tensor:
+def _moved(model: nn.Module, layer: str, image: Tensor, raises: Tensor) -> Tensor:
+    """Return (K, classes): what K rows (K, C) of additions to the channels do to the logits of one image."""
+
+    def raised(maps: Tensor) -> Tensor:
+        return maps + raises.reshape(*raises.shape, *[1] * (maps.ndim - 2))
+
     with hooks.evaluating(model):
-        logits: Tensor = model(images.to(hooks.device_of(model)))
-    return logits.cpu()
-
-
-def _raised(maps: Tensor, *, channel: int, step: float) -> Tensor:
-    maps = maps.clone()
-    maps[:, channel] += step
-    return maps
+        before: Tensor = model(image)
+        with hooks.replacing(model, {layer: raised}):
+            after: Tensor = model(image)
+    return after - before
 
 
 def summary(effects: Tensor, channel: int, names: Sequence[str]) -> dict[str, Any]:

@@ -109,13 +109,13 @@ function outputs(layer, { classes: found }) {
   return make("section", { class: "outputs" }, make("h2", {}, "What it moves at the output"),
     make("p", {}, `The channel is raised at all positions by its standard deviation over the images, ${show(found.step)}: the mean change of the logits over 20 images, with two standard errors, and how many of the layer's other channels, raised by theirs, move the class farther.`),
     make("div", { class: "two" }, side("Raises most", found.up, "maximum"), side("Lowers most", found.down, "minimum")),
-    make("p", { class: "soft" }, `Control: what it does to all classes on one half of the images agrees with the other half at r = ${show(found.halves)}; with the other half of another channel at r = ${show(found.others)}. Of a channel of this layer, the class that it raises most rises by ${show(found.usual)} (the median).`));
+    make("p", { class: "soft" }, `Control: what it does to all classes on one half of the images agrees with the other half at r = ${found.halves.toFixed(2)}; with the other half of another channel at r = ${found.others.toFixed(2)}. Of a channel of this layer, the class that it raises most rises by ${show(found.usual)} (the median).`));
 }
 
 function shown({ labels: found }) {
   const most = Math.max(found.chance, ...found.best.map(([, iou]) => iou)), width = value => `${100 * value / most / 1.08}%`, percent = value => `${(100 * value).toPrecision(2)} %`;
   return make("section", { class: "labels" }, make("h2", {}, "What its strongest places show"),
-    make("p", {}, `Of all places of all images, the ${percent(found.share)} at which the channel answers most. ${percent(found.inside)} of them lie on the labeled object, which covers ${percent(found.covered)} of the images. Bars: intersection over union with the masks of a label; the rule: what the best label reaches by chance, in one of 20 draws, when the images exchange their labels.`),
+    make("p", {}, `Of all places of all images, the ${percent(found.share)} at which the channel answers most. ${percent(found.inside)} of them lie on the labeled object, which covers ${percent(found.covered)} of the images. Bars: intersection over union with the masks of a label; the rule: what the best label reaches by chance, in one of 20 draws, when the objects exchange their labels.`),
     make("ol", {}, ...found.best.map(([name, iou]) => make("li", { class: iou > found.chance ? null : "soft" }, make("span", {}, name), make("div", {}, make("i", { style: `width:${width(iou)}` }), make("s", { style: `left:${width(found.chance)}` })), make("b", {}, iou.toFixed(3))))),
     make("p", { class: "soft" }, found.best[0][1] > found.chance ? `Chance reaches ${found.chance.toFixed(3)}.` : `Chance reaches ${found.chance.toFixed(3)}: no label is shown more than by chance.`));
 }

@@ -282,7 +282,7 @@ def test_every_tile_of_a_sheet_is_a_door(site: Path, open_page: OpenPage) -> Non
     if not (site / DOORS).exists():
         pytest.skip(f"the site has no {DOORS}")
     with open_page((site / DOORS).as_uri()) as page:
-        assert page.locator(".tile-door.sheet").count() == 2 * (80 + 112)
+        assert page.locator(".tile-door.of-sheet").count() == 2 * (80 + 112)
         tile = page.locator(".tile-door[href$='#blocks.4.2/47']").last
         tile.scroll_into_view_if_needed()
         tile.hover()
