@@ -105,7 +105,7 @@ function tenths(unit, more) {
 
 function outputs(layer, { classes: found }) {
   const side = (title, entries, kind) => make("div", {}, make("h3", { class: `kind-${kind}` }, title), make("table", {}, make("tbody", {}, ...entries.map(([name, mean, error, farther]) => make("tr", {},
-    make("th", { scope: "row" }, name), make("td", {}, `${signed(mean)} \u00b1 ${show(error)}`), make("td", { class: "soft" }, farther ? `${farther} of ${layer.channels - 1} move it farther` : "no other moves it farther"))))));
+    make("th", { scope: "row" }, name), make("td", {}, `${signed(mean)} \u00b1 ${show(error)}`), make("td", { class: "soft" }, farther ? `${farther} of ${layer.channels - 1} move${farther === 1 ? "s" : ""} it farther` : "no other moves it farther"))))));
   return make("section", { class: "outputs" }, make("h2", {}, "What it moves at the output"),
     make("p", {}, `The channel is raised at all positions by its standard deviation over the images, ${show(found.step)}: the mean change of the logits over 20 images, with two standard errors, and how many of the layer's other channels, raised by theirs, move the class farther.`),
     make("div", { class: "two" }, side("Raises most", found.up, "maximum"), side("Lowers most", found.down, "minimum")),

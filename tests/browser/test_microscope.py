@@ -237,6 +237,7 @@ def test_light_falls_where_the_channel_answered(site: Path, open_page: OpenPage)
         page.locator(".columns .three button.tile").last.click()
         assert page.locator("dialog canvas.light").count() == 1
         page.keyboard.press("Escape")
+        page.locator("dialog").wait_for(state="detached")
         page.keyboard.press("l")
         page.wait_for_function("() => !document.querySelector('.columns canvas')")
 
