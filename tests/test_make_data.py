@@ -207,7 +207,7 @@ def test_what_a_raised_channel_does_made_again_is_the_same() -> None:
 
 def test_the_files_stay_small() -> None:
     sizes = [path.stat().st_size for path in DATA.rglob("*") if path.is_file()]
-    assert sum(sizes) < 33e6  # 10 of them are the large pictures, 2 what is known of each channel
+    assert sum(sizes) < 33e6  # 10 are the large pictures, 2 the photographs, 2 the channels
 
 
 def test_a_tile_comes_from_its_place_in_the_sheet() -> None:
