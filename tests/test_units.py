@@ -99,7 +99,7 @@ def test_named_tiles_of_a_figure_are_doors(tmp_path: Path) -> None:
     left = [float(door["style"].split("left:")[1].split("%")[0]) for door in doors]
     assert left == pytest.approx([0, 100 * 357 / drawn.width, 100 * 535.5 / drawn.width], abs=0.2)
     line = page.select_one("figcaption .in-microscope")
-    assert line.get_text() == "In the microscope: blocks.4.2, 7, blocks.3.2, 5, blocks.4.2, 8"
+    assert line.get_text() == "In the microscope: blocks.4.2, 7 · blocks.3.2, 5 · blocks.4.2, 8"
     assert page.select_one(".doors > a.image-reference img") is not None
 
 
@@ -110,7 +110,9 @@ def test_a_number_alone_belongs_to_the_one_layer_of_the_caption() -> None:
     assert units.unit_of("3", ["blocks.3.2"]) is None
     assert units.unit_of("blocks.4.2\nchannel 3\nup", []) == "blocks.4.2/3"
     assert units.unit_of("blocks.4.2:3 #1", []) == "blocks.4.2/3"
+    assert units.unit_of("blocks.4.2, \u22123: still", []) == "blocks.4.2/3"
     assert units.unit_of("step 3", ["blocks.3.2"]) is None
+    assert units.unit_of("blocks.4.2, 0.5", []) is None
 
 
 def test_every_tile_of_a_sheet_is_a_door(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ BEHIND = re.compile(
 )
 BEFORE = re.compile(r"[Cc]hannel (\d+) (?:of|in) (?:the layer )?$")
 TITLE = re.compile(
-    r"(?:(?!channel\b)(?P<layer>[\w.]*[a-z][\w.]*)(?:,|:|/)? ?)?(?:channel )?(?P<channel>\d+)\b"
+    r"(?:(?!channel\b)(?P<layer>[\w.]*[a-z][\w.]*)(?:,|:|/)? ?)?(?:channel )?[-\u2212]?(?P<channel>\d+)\b(?!\.\d)"
 )
 PART = re.compile(
     r'<section id="(?P<id>[^"]+)"|<a (?P<link>[^>]*href="[^"]*microscope/index\.html#(?P<unit>[^"/]+/\d+)"[^>]*)>'
@@ -198,7 +198,7 @@ def _line(page: BeautifulSoup, units: list[str], docname: str) -> Tag:
         door = _door(page, unit, docname)
         door.string = channel if layer == last else f"{layer}, {channel}"
         last = layer
-        line.extend([", ", door] if number else [door])
+        line.extend([" · ", door] if number else [door])
     return line
 
 
