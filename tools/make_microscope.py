@@ -110,6 +110,7 @@ def besides(spectrum: Spectrum, layer: str) -> list[Mapping[str, Any]]:
 
 def _besides(spectrum: Spectrum, layer: str) -> list[Mapping[str, Any]]:
     model, names = zoo.load_model(), list(zoo.SCENE_CLASSES)
+    class_names: Sequence[str] = model.class_names  # type: ignore[assignment]
     maps, masks, labels, objects = maps_and_masks(site_of(job()).with_name("microscope-maps.pt"))
     found = dissection.dissect(maps[layer].float(), masks, labels, objects)
     images = torch.stack([scenes()[index].image for index in range(RAISED_ON)])
@@ -117,7 +118,7 @@ def _besides(spectrum: Spectrum, layer: str) -> list[Mapping[str, Any]]:
     moved = effects.class_effects(model, layer, steps, images)
     return [
         {
-            "classes": {"step": float(f"{step:.3g}"), **effects.summary(moved, channel, model.class_names)},
+            "classes": {"step": float(f"{step:.3g}"), **effects.summary(moved, channel, class_names)},
             "labels": dissection.summary(found, channel, names),
         }
         for channel, step in enumerate(steps)

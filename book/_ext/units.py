@@ -117,7 +117,7 @@ def _link_pictures(app: Sphinx, page: BeautifulSoup, figure: Tag, docname: str) 
             continue
         sheet = SHEET.fullmatch(file.name)
         places = _of_sheet(sheet["layer"]) if sheet else _of_figure(file)
-        doors = [(unit, *place) for title, *place in places if (unit := unit_of(title, said))]
+        doors: list[Place] = [(unit, *place[1:]) for place in places if (unit := unit_of(place[0], said))]
         if doors:
             _lay(page, picture.parent, doors, docname, sheet is not None)
             spoken |= {unit: "" for unit, *_ in doors if sheet is None}
@@ -162,7 +162,8 @@ def _of_figure(file: Path) -> list[Place]:
         return []
     with Image.open(file) as opened:
         return [
-            (str(title), *map(float, place)) for title, *place in json.loads(opened.info.get("Tiles", "[]"))
+            (str(title), float(left), float(top), float(width), float(height))
+            for title, left, top, width, height in json.loads(opened.info.get("Tiles", "[]"))
         ]
 
 
