@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from interp import attribution, cli, image, lab, zoo
 from interp.errors import BadInputError
-from interp.lab.plan import names_of, packed, traced
+from interp.lab.plan import names_of, packed, side_of, traced
 
 
 class Everything(nn.Module):
@@ -229,6 +230,97 @@ def test_names_of_classes_have_to_fit() -> None:
     assert lab.plan(pooled(), side=32).class_names == ("class 0", "class 1")
 
 
+class Plain(nn.Module):
+    """Two convolutions, and an end that is given."""
+
+    def __init__(self, end: Callable[[Tensor], Tensor], inside: int = 8) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.head, self.end = nn.Linear(inside, 3), end
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.end(self.second(self.first(images).relu())))
+
+
+def mean(x: Tensor) -> Tensor:
+    return x.mean((2, 3))
+
+
+def gated(x: Tensor) -> Tensor:
+    return mean(x * F.avg_pool2d(x, [int(side) for side in x.shape[2:]]).sigmoid())
+
+
+def test_a_pooling_of_the_whole_image_is_a_mean_at_every_side() -> None:
+    steps = lab.plan(Plain(gated).eval(), side=16).steps
+    assert [step["op"] for step in steps].count("mean") == 2
+    assert "average" not in [step["op"] for step in steps]
+
+
+def test_a_pooling_of_more_or_less_than_the_image_is_no_mean() -> None:
+    for end in (
+        lambda x: F.avg_pool2d(x, 16, padding=1).flatten(1),
+        lambda x: F.avg_pool2d(x, (16, 15)).flatten(1),
+    ):
+        plan = lab.plan(Plain(end).eval(), side=16)
+        assert (plan.last, plan.steps[-2]["op"]) == ("", "average")
+        assert "avg_pool2d" in plan.why
+
+
+@pytest.mark.parametrize(
+    ("end", "inside", "words"),
+    [
+        (lambda x: nn.BatchNorm1d(8 * 256).eval()(x.flatten(1)), 8 * 256, "batch_norm.* of flattened places"),
+        (
+            lambda x: mean(F.conv2d(x, torch.ones(1, 8, 1, 1)) * torch.arange(8.0).view(1, 8, 1, 1)),
+            8,
+            "one channel",
+        ),
+        (lambda x: F.avg_pool2d(x, 16, divisor_override=7).flatten(1), 8, "a divisor"),
+    ],
+)
+def test_odd_forms_are_named(end: Callable[[Tensor], Tensor], inside: int, words: str) -> None:
+    with pytest.raises(BadInputError, match=words):
+        lab.plan(Plain(end, inside).eval(), side=16)
+
+
+def test_weights_that_16_bits_cannot_tell_apart_are_refused() -> None:
+    model = Plain(mean).eval()
+    model.head.weight.data.mul_(1e-7)
+    model.head.bias.data.zero_()
+    with pytest.raises(BadInputError, match=r"in 16 bits.* change by \d+ %"):
+        lab.plan(model, side=16)
+
+
+def test_classes_that_would_be_one_name_are_told_apart() -> None:
+    plan = lab.plan(Plain(mean).eval(), side=16, class_names=("Crane", "crane ", "stork"))
+    assert plan.class_names == ("Crane (class 0)", "crane (class 1)", "stork")
+
+
+def test_a_single_logit_is_yes_against_no() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    seen = torch.rand(1, 3, 16, 16)
+    _, shares = lab.evidence(model.eval(), seen)
+    assert torch.allclose(shares, model(seen)[0].sigmoid(), atol=1e-5)
+    assert float(shares) != 1
+
+
+def test_a_layer_may_be_called_side() -> None:
+    model = Plain(mean).eval()
+    model.side = nn.Conv2d(8, 8, 1)
+    assert side_of(model) == 224
+
+
+def test_small_pictures_that_leave_no_places_are_left_out(tmp_path: Path) -> None:
+    wide = [nn.Conv2d(3, 4, 9, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 15), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)]
+    plan = lab.plan(nn.Sequential(*wide, *head).eval(), side=64)
+    (tmp_path / "plan.json").write_text(json.dumps(plan.as_json()))
+    plan.weights.astype("<f2").tofile(tmp_path / "weights.f16")
+    said = said_by("small.js", tmp_path, plan.last, 128, 64, 32)
+    assert (said["128"], said["64"]) == (64, 64)
+    assert "no places in a picture of 32" in said["32"]
+
+
 def own_file() -> str:
     """Write a file that makes networks into the folder that one is in, and return its name, which no other has."""
     name = f"mine_{uuid.uuid4().hex[:8]}.py"
@@ -260,6 +352,16 @@ def test_a_site_of_an_own_network(
     assert "One worked example" in page
     assert 'src="examples/a-cat-map.webp"' in page
     assert '"leaf","stone"' in Path("site/plan.js").read_text()
+    named = ["cat-2.png", "b/cat.png", "a/cat.png", "Classes.png"]
+    for number, name in enumerate(named):
+        Path(name).parent.mkdir(exist_ok=True)
+        image.save(torch.full((1, 3, 64, 64), number / 4), name)
+    assert cli.main([*given, "--images", *named, "-o", "site"]) == 0
+    shown = Path("site/examples.js").read_text()
+    assert "a-cat" not in shown  # of the page that was there
+    assert sorted(re.findall(r'"([a-z0-9-]+)":', shown)) == ["cat", "cat-0", "cat-2", "classes-0"]
+    page = Path("site/index.html").read_text()
+    assert re.findall(r'<figure class="example" id="([^"]+)"', page) == ["cat-2", "cat", "cat-0", "classes-0"]
     assert cli.main(["lab", f"{file}:without", "--size", "32", "-o", "other"]) == 0
     page = Path("other/index.html").read_text()
     assert "There are no exact maps of classes: before its last linear layer comes relu" in page

@@ -75,6 +75,24 @@ def test_a_network_without_maps_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+class Restless(nn.Module):
+    """Drops channels also in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(F.dropout(self.conv(images).relu()).relu().mean((2, 3)))
+
+
+def test_a_network_that_answers_otherwise_each_time_is_refused(tmp_path: Path) -> None:
+    needs_the_extra()
+    with pytest.raises(BadInputError, match="other logits each time"):
+        lab.export_onnx(Restless().eval(), tmp_path / "network.onnx", side=64)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("file", "words"), [("out.pt", "ends in .onnx"), ("none/out.onnx", "no folder 'none'")]
 )

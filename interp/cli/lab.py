@@ -100,9 +100,10 @@ def build_page(options: argparse.Namespace) -> None:
 def _examples(files: list[str]) -> Iterator[Example]:
     from interp import image, lab
 
-    names: set[str] = set()
-    for number, file in enumerate(files):
-        name = re.sub(r"[^a-z0-9]+", "-", Path(file).stem.lower()).strip("-") or "picture"
-        name = name if name not in names and not name.endswith("-map") else f"{name}-{number}"
+    names = {"main", "classes", "grow"}  # what the page calls something else
+    for file in files:
+        plain = re.sub(r"[^a-z0-9]+", "-", Path(file).stem.lower()).strip("-") or "picture"
+        several = (plain, *(f"{plain}-{number}" for number in range(len(files) + 3)))
+        name = next(one for one in several if one not in names and not one.endswith("-map"))
         names.add(name)
         yield lab.Example(name, Path(file).stem, image.load(file))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import torch
@@ -13,6 +14,7 @@ from interp.errors import BadInputError
 from interp.lab.steps import INPUT, LOGITS, Program, Step
 
 TOLERANCE = 1e-3  # of the largest logit: more than rounding, less than a step that was understood wrongly
+ROUNDING = 5e-2  # likewise, with weights in 16 bits: EfficientNet-Lite0 and 2 differ by 4e-3
 Values = Mapping[str, Tensor]
 Weights = tuple[Tensor, Tensor]
 
@@ -43,16 +45,48 @@ def check(program: Program, model: nn.Module, side: int) -> None:
     Raises:
         BadInputError: it does.
     """
-    images = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    images = _noise(side)
     with torch.no_grad():
         wanted, found = model(images), run(program, images)[LOGITS].flatten(1)
-    if found.shape != wanted.shape or not float((found - wanted).abs().max()) <= TOLERANCE * float(
-        wanted.abs().max()
-    ):
+    if found.shape != wanted.shape or not apart(found, wanted) <= TOLERANCE:
         raise BadInputError(
             "The steps that were made of this network give other logits than the network itself, or none that are "
             "numbers. Does its output depend on anything but the image, or are its weights not finite?"
         )
+
+
+def check_rounded(program: Program, side: int) -> None:
+    """Refuse a program that gives other logits when its weights are stored in 16 bits.
+
+    Args:
+        program: of a network.
+        side: of the square image that is tried, in pixels.
+
+    Raises:
+        BadInputError: it does; numbers below 6e-5 lose digits in 16 bits, and those below 3e-8 become 0.
+    """
+    stored = {
+        name: (one.half().float(), other.half().float()) for name, (one, other) in program.weights.items()
+    }
+    with torch.no_grad():
+        wanted, found = (
+            run(one, _noise(side))[LOGITS] for one in (program, replace(program, weights=stored))
+        )
+    if not apart(found, wanted) <= ROUNDING:
+        raise BadInputError(
+            "With its weights in 16 bits, as the lab stores them, the logits of this network change by "
+            f"{100 * apart(found, wanted):.0f} % of the largest: weights of some layer are too small (below 6e-5). "
+            "Make them larger, and undo it in the layer behind."
+        )
+
+
+def _noise(side: int) -> Tensor:
+    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def apart(found: Tensor, wanted: Tensor) -> float:
+    """Return the largest difference as a share of the largest value; 0 where both are 0."""
+    return float((found - wanted).abs().max()) / max(float(wanted.abs().max()), 1e-30)
 
 
 def _between(values: Tensor, ends: list[float]) -> Tensor:

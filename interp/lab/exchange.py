@@ -18,6 +18,7 @@ from torch.fx.node import map_arg
 
 from interp import runs
 from interp.errors import BadInputError, MissingExtraError, MissingFileError
+from interp.lab.check import TOLERANCE, apart
 from interp.lab.graph import Graph, Head, exported
 from interp.lab.plan import side_of
 
@@ -60,10 +61,16 @@ def export_onnx(
             "writes it without them."
         )
     both = _WithMaps(graph, graph.head)
-    images = torch.rand(2, 3, side, side)
-    runs.write(file, _written(both, images))
+    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        classes, height, width = both(images)[1].shape[1:]
+        wanted, (logits, maps) = graph.model(images), both(images)
+    if not apart(logits, wanted) <= TOLERANCE:
+        raise BadInputError(
+            "The network gives other logits each time, or none that are numbers. Does a dropout stay on in evaluation "
+            "mode, as F.dropout(x) does without training=self.training?"
+        )
+    runs.write(file, _written(both, images))
+    classes, height, width = maps.shape[1:]
     return classes, height, width
 
 

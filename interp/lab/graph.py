@@ -234,5 +234,13 @@ def is_mean(node: Node) -> bool:
     if name == "mean":
         dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
         return isinstance(dims, list | tuple) and {int(one) % 4 for one in dims} == {2, 3}
-    whole = name == "avg_pool2d" and tuple(node.args[1]) == given[2:]  # type: ignore[arg-type]
+    whole = name == "avg_pool2d" and _covers(node, given[2:])
     return (whole or name == "adaptive_avg_pool2d") and shape(node)[2:] == (1, 1)
+
+
+def _covers(node: Node, places: tuple[int, ...]) -> bool:
+    """Return whether the window of an average pooling is the whole image, and nothing but it."""
+    names = [one.name for one in node.target._schema.arguments]  # type: ignore[union-attr]
+    args: dict[str, Any] = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    around, divisor = args.get("padding", 0), args.get("divisor_override")
+    return tuple(args["kernel_size"]) == places and around in (0, [0], [0, 0]) and divisor is None

@@ -8,6 +8,7 @@ every place of them carries.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from interp import image
 from interp.errors import BadInputError
 from interp.lab import graph as graphs
 from interp.lab import rules
-from interp.lab.check import check
+from interp.lab.check import check, check_rounded
 from interp.lab.steps import LOGITS, MAPS, Program, Step
 
 LARGEST_HALF = 65504.0
@@ -88,7 +89,7 @@ def plan(model: nn.Module, *, side: int | None = None, class_names: Sequence[str
 
     Raises:
         BadInputError: it computes what the lab has no step for, and the message names all of it; it cannot be followed
-            on such images; there is another number of names; or a weight is too large for 16 bits.
+            on such images; there is another number of names; or its weights are too large, or too small, for 16 bits.
     """
     program, graph, side = traced(model, side)
     return packed(program, graph, side, names_of(model, program, class_names))
@@ -105,11 +106,12 @@ def traced(model: nn.Module, side: int | None = None) -> tuple[Program, graphs.G
 
 def side_of(model: nn.Module, side: int | None = None) -> int:
     """Return the side of a network's images in pixels: what is asked for, what it says itself, or 224."""
-    return side or int(getattr(image.unwrapped(model), "side", SIDE))
+    own = getattr(image.unwrapped(model), "side", SIDE)
+    return side or (own if isinstance(own, int) else SIDE)  # a layer may have that name as well
 
 
 def names_of(model: nn.Module, program: Program, class_names: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return a name for each logit.
+    """Return a name for each logit, all different: the page finds a class by its name, whatever its capitals.
 
     Raises:
         BadInputError: there is another number of names.
@@ -118,13 +120,21 @@ def names_of(model: nn.Module, program: Program, class_names: Sequence[str] = ()
     names = tuple(class_names or getattr(model, "class_names", None) or ())
     if class_names and len(names) != count:
         raise BadInputError(f"There are {len(names)} names of classes, and the network has {count} outputs.")
-    return names if len(names) == count else tuple(f"class {number}" for number in range(count))
+    if len(names) != count:
+        return tuple(f"class {number}" for number in range(count))
+    often = Counter(name.strip().lower() for name in names)
+    return tuple(
+        name if often[name.strip().lower()] == 1 else f"{name.strip()} (class {number})"
+        for number, name in enumerate(names)
+    )
 
 
 def packed(program: Program, graph: graphs.Graph, side: int, class_names: tuple[str, ...]) -> Plan:
     """Return the plan of a network whose steps are known."""
     weights = _Weights()
     steps = tuple(weights.of(step, program.weights) for step in program.steps)
+    halves = weights.in_16_bits()
+    check_rounded(program, side)
     last, why = program.last, program.why
     _, height, width = program.shapes.get(last, (0, 0, 0))
     depths = _outermost(program)
@@ -133,7 +143,7 @@ def packed(program: Program, graph: graphs.Graph, side: int, class_names: tuple[
         last, why, height = "", f"its last layer has {height} x {width} places", 0
     return Plan(
         steps=steps,
-        weights=weights.in_16_bits(),
+        weights=halves,
         mean=program.mean,
         std=program.std,
         side=side,

@@ -107,6 +107,8 @@ def _ending(to: Translation, node: Node, weight: Tensor, bias: Tensor) -> Value:
 def _norm(to: Translation, node: Node, given: Given) -> tuple[Value]:
     """A batch norm that no longer learns."""
     value, mean, variance = given["input"], _fixed(given["running_mean"]), _fixed(given["running_var"])
+    if value.flat and not value.alone:
+        raise CannotError(" of flattened places")
     factor = (variance.double() + given["eps"]).rsqrt()
     if given["weight"] is not None:
         factor = factor * _fixed(given["weight"])
@@ -227,6 +229,8 @@ def _for_channels(fixed: Any, value: Value) -> Tensor:
         )
         if numbers.ndim != axes or numbers.shape[1] != numbers.numel():
             raise CannotError(" with other numbers at every place")
+        if value.channels != numbers.numel():
+            raise CannotError(" of one channel with several numbers")
     return numbers.flatten().expand(value.channels)
 
 
@@ -286,7 +290,7 @@ def _areas(to: Translation, node: Node, given: Given) -> Value:
 
 def _pooled(op: str) -> Rule:
     def rule(to: Translation, node: Node, given: Given) -> Value:
-        if op == "average" and is_mean(node) and to.head is not None and node is to.head.pool:
+        if op == "average" and is_mean(node):  # of whatever size the image is
             return _mean(to, node, given)
         value, (height, width) = _places(given["self"]), shape(node)[2:]
         if _pair(given.get("dilation", 1)) != [1, 1] or given.get("divisor_override"):

@@ -135,6 +135,8 @@ def write(
     program, graph, side = traced(model, side)
     frame, planned = frame or Frame(), packed(program, graph, side, names_of(model, program, class_names))
     (folder / "examples").mkdir(parents=True, exist_ok=True)
+    for old in (folder / "examples").glob("*.webp"):
+        old.unlink()
     figures = [_example(program, planned, example, folder / "examples") for example in examples]
     _write_text(folder / "examples.js", _examples_script(folder / "examples"))
     count = _write_weights(planned, folder)
@@ -328,9 +330,14 @@ def _evidence(program: Program, images: Tensor) -> tuple[Tensor, Tensor]:
     values = run(program, images)
     logits = values[LOGITS][0, :, 0, 0]
     if not program.last:
-        return torch.zeros(1, 1), logits.softmax(0)
+        return torch.zeros(1, 1), _shares(logits)
     first, (_, bias) = logits.argmax(), program.weights[MAPS]
-    return values[MAPS][0, first] - bias[first], logits.softmax(0)
+    return values[MAPS][0, first] - bias[first], _shares(logits)
+
+
+def _shares(logits: Tensor) -> Tensor:
+    """Return the shares of the classes; of a single logit that of yes against no."""
+    return logits.softmax(0) if len(logits) > 1 else logits.sigmoid()
 
 
 def overlaid(images: Tensor, heat: Tensor) -> Image.Image:

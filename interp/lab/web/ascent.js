@@ -60,7 +60,15 @@ function warping(side, degrees, factor, down, across) {
 class Ascent {
   constructor(network, { layer, channel, seed = 0, steps = 96, side = 128, transforms = true }) {
     Object.assign(this, { network, layer, channel, transforms, random: randomNumbers(seed), steps, last: side, done: 0 });
-    this.begin(steps < 2 ? side : side / 2);
+    if (!this.places(side)) throw new Error(`${layer} has no places in a picture of ${side} × ${side} pixels.`);
+    this.begin(steps < 2 || !this.places(side / 2) ? side : side / 2);
+  }
+
+  /* How many numbers a channel of the layer has for pictures of a side: without padding, small ones may leave none. */
+  places(side) {
+    this.network.arrange(side);
+    const { height, width } = this.network.tensor(this.layer);
+    return height * width;
   }
 
   /* Begin a stage: the same waves at another side, and an optimizer that remembers nothing. */

@@ -23,7 +23,7 @@
   const signed = (value, digits = 2) => `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(digits)}`;
   const number = (value, digits = 2) => `${value < 0 ? "\u2212" : ""}${Math.abs(value).toFixed(digits)}`;
   const order = values => [...values.keys()].sort((a, b) => values[b] - values[a]);
-  const shares = logits => { const most = Math.max(...logits), all = logits.map(value => Math.exp(value - most)), sum = all.reduce((a, b) => a + b, 0); return all.map(value => value / sum); };
+  const shares = logits => { if (logits.length === 1) return [1 / (1 + Math.exp(-logits[0]))]; const most = Math.max(...logits), all = logits.map(value => Math.exp(value - most)), sum = all.reduce((a, b) => a + b, 0); return all.map(value => value / sum); };
   const inWords = count => ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"][count] ?? String(count), tenth = inWords(TENTH);
   const percent = share => share >= 0.995 ? "99+ %" : share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`;
 

@@ -127,8 +127,8 @@ function serve(scope) {
 
     /* A picture that makes a channel large, step by step, and others beside it; between steps a message to halt gets through. */
     async grow({ id, also = [], ...wanted }) {
-      const ascents = [{}, ...also].map(one => new Ascent(network, { ...wanted, ...one }));
       halted = shown = false;
+      const ascents = [{}, ...also].map(one => new Ascent(network, { ...wanted, ...one }));
       while (ascents[0].done < wanted.steps && !halted) {
         ascents.forEach((ascent, which) => {
           const score = ascent.step(), show = ascent.done % 3 === 0;
