@@ -3,7 +3,7 @@
 const fs = require("fs"), path = require("path");
 
 const web = path.join(__dirname, "../interp/lab/web"), folder = process.argv[2];
-for (const name of ["kernels", "network", "random", "ascent"]) Object.assign(globalThis, require(path.join(web, `${name}.js`)));
+for (const name of ["kernels", "network", "operations", "random", "ascent"]) Object.assign(globalThis, require(path.join(web, `${name}.js`)));
 
 const plan = JSON.parse(fs.readFileSync(path.join(folder, "plan.json"))), held = fs.readFileSync(path.join(folder, "weights.f16"));
 const weights = halves(new Uint16Array(held.buffer.slice(held.byteOffset, held.byteOffset + held.length)));

@@ -8,12 +8,13 @@ import io
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
 from interp import runs
@@ -114,17 +115,35 @@ class _WithMaps(nn.Module):
         super().__init__()
         self.graph, self.head = graph.program.graph, head
         self.result, self.image = graph.output, graph.image
-        for name, values in graph.constants.items():
+        self.known = _folded(self.graph, graph.constants)
+        for name, values in self.known.items():
             self.register_buffer(f"constant_{name}", values)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits (N, classes) and the maps (N, classes, h, w)."""
         values: dict[Any, Any] = {self.image: images}
         for node in self.graph.nodes:
-            if node.op == "placeholder" and node is not self.image:
-                values[node] = getattr(self, f"constant_{node.name}", None)
+            if node.name in self.known:
+                values[node] = getattr(self, f"constant_{node.name}")
             elif node.op == "call_function":
                 args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
                 values[node] = node.target(*args, **kwargs)
         weight = values[self.head.linear.args[1]]
         return values[self.result], F.conv2d(values[self.head.last], weight[:, :, None, None])
+
+
+def _folded(graph: fx.Graph, constants: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what is the same for every image, by the names of the nodes that give it.
+
+    Left to the exporter, a kernel that is padded with zeros (as torch.export writes some convolutions) stays an
+    operation of the file, and onnxruntime 1.30 to 1.32 takes it for padding of the image and refuses the file.
+    """
+    known = {node: constants[node.name] for node in graph.nodes if node.name in constants}
+    for node in graph.nodes:
+        inputs = node.all_input_nodes
+        if node.op == "call_function" and inputs and all(one in known for one in inputs):
+            args, kwargs = map_arg((node.args, node.kwargs), known.__getitem__)
+            found = node.target(*args, **kwargs)
+            if isinstance(found, Tensor):
+                known[node] = found
+    return {node.name: values for node, values in known.items()}
