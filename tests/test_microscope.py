@@ -526,7 +526,7 @@ def test_raising_a_channel_before_a_linear_layer_adds_its_weights() -> None:
     found = effects.class_effects(model, "deep", steps, torch.rand(7, 3, 16, 16), together=4)
     expected = model.head.weight.detach().t() * torch.tensor(steps)[:, None]
     torch.testing.assert_close(found, expected[:, None].expand(6, 7, 5).detach(), rtol=1e-4, atol=1e-5)
-    said = effects.summary(found, 2, list("abcde"))
+    said = effects.summary(found, 2, list("abcde"), steps[2])
     order = expected[2].argsort(descending=True).tolist()
     assert [name for name, *_ in said["up"]] == [list("abcde")[index] for index in order]
     assert said["up"][::-1][0][:2] == said["down"][0][:2]
@@ -536,6 +536,7 @@ def test_raising_a_channel_before_a_linear_layer_adds_its_weights() -> None:
         assert error == pytest.approx(0, abs=1e-5)
         assert farther == int((expected[:, index] > expected[2, index] + 1e-6).sum())
     assert said["halves"] == 1
+    assert (said["step"], said["images"]) == (2, 7)
 
 
 def test_effects_need_a_step_for_each_channel() -> None:
@@ -578,9 +579,49 @@ def test_a_channel_for_one_object_does_not_know_its_label() -> None:
     assert found.iou[1, 3] == 1 > found.chance[1]
 
 
+def test_places_at_the_lowest_value_of_a_channel_are_none_of_its_own() -> None:
+    """Channel 0 is dead, channel 1 answers at one place, channel 2 is no number in one image and else as channel 3."""
+    labels, covers = torch.arange(40) % 4, torch.zeros(40, 8, 8)
+    covers[:, 2:4, 2:4] = 1
+    maps = torch.zeros(40, 4, 8, 8)
+    maps[3, 1, 2, 2] = 1
+    maps[:, 2:] = (covers * (labels == 1)[:, None, None])[:, None]
+    maps[0, 2] = torch.nan
+    objects = 10 * torch.arange(40)  # numbers with gaps
+    found = dissection.dissect(maps, covers, labels, objects)
+    assert found.iou[0].tolist() == [0, 0, 0, 0]
+    assert label({"labels": dissection.summary(found, 0, list("wxyz"))}) is None
+    assert found.iou[1].tolist() == pytest.approx([0, 0, 0, 1 / 40])
+    assert found.inside.tolist() == [0, 1, 1, 1]
+    assert found.iou[2].tolist() == found.iou[3].tolist() == [0, 1, 0, 0]
+    again = dissection.dissect(maps, covers, labels, torch.arange(40))
+    assert torch.equal(found.chance, again.chance)
+
+
+def test_a_range_that_is_a_small_part_of_its_values_is_still_a_range(tmp_path: Path) -> None:
+    """As behind a batch norm whose weight is nearly zero: every score is close to the bias."""
+    model = tiny()
+    with torch.no_grad():
+        model.deep.weight[2] *= 1e-3
+        model.deep.bias[2] = 1
+    page = make(tmp_path / "s", layers=("deep",), model=model)
+    unit = data(page.parent / "data" / "deep.js")["units"][2]
+    low, high = unit["r"]
+    assert not unit["dead"]
+    assert 0 < high - low < 1e-4
+    ends = unit["b"][0]["s"], unit["b"][3]["s"]
+    assert (ends[0][0], ends[1][0]) == (low, high)
+    assert len({*ends[0], *ends[1]}) == 6
+
+
 def test_masks_have_to_fit_the_maps() -> None:
     with pytest.raises(BadInputError, match=r"a cover of \(8, 8\)"):
         dissection.dissect(torch.rand(2, 3, 8, 8), torch.rand(2, 4, 4), torch.tensor([0, 1]), torch.arange(2))
+    for labels, objects, words in (([-1, -1], [0, 1], "some of it"), ([0, 1], [3, 3], "one label in all")):
+        with pytest.raises(BadInputError, match=words):
+            dissection.dissect(
+                torch.rand(2, 3, 8, 8), torch.ones(2, 8, 8), torch.tensor(labels), torch.tensor(objects)
+            )
 
 
 def test_tags_and_what_is_known_besides_reach_the_pages(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ def linked(text: str, tmp_path: Path) -> BeautifulSoup:
         ("For <code>blocks.4.2</code>, 7 a weight", "blocks.4.2, 7", "blocks.4.2/7"),
         ("<code>blocks.4.2</code>, channel 12.", "blocks.4.2, channel 12", "blocks.4.2/12"),
         ("see channel 5 of <code>blocks.3.2</code>, in", "channel 5 of blocks.3.2", "blocks.3.2/5"),
+        ("and channel 5 of\n<code>blocks.3.2</code>: it", "channel 5 of\nblocks.3.2", "blocks.3.2/5"),
+        ("For <code>blocks.4.2</code>,\n7 a weight", "blocks.4.2,\n7", "blocks.4.2/7"),
         ("One unit, <code>blocks.4.2</code> 7, is", "blocks.4.2 7", "blocks.4.2/7"),
     ],
 )
@@ -67,6 +69,8 @@ def test_the_name_of_a_channel_is_a_link(text: str, words: str, unit: str, tmp_p
     [
         "<code>blocks.4.2</code>, 12 channels",
         "<code>blocks.4.2</code> 12 of them",
+        "<code>blocks.4.2</code>, 12\nchannels",
+        "<code>blocks.4.2</code>, 1,200 scenes",
         "in <code>blocks.4.2</code>, 5 % of",
         "<code>blocks.4.2</code>, 0.5",
         "<code>blocks.4.2</code>, 99",
@@ -113,6 +117,20 @@ def test_a_number_alone_belongs_to_the_one_layer_of_the_caption() -> None:
     assert units.unit_of("blocks.4.2, \u22123: still", []) == "blocks.4.2/3"
     assert units.unit_of("step 3", ["blocks.3.2"]) is None
     assert units.unit_of("blocks.4.2, 0.5", []) is None
+
+
+@pytest.mark.parametrize(
+    ("caption", "layers"),
+    [
+        ("Two channels of <code>blocks.3.2</code>.", ["blocks.3.2"]),
+        ("The same channels, asked in <code>blocks.4.2</code>.", []),
+        ("Of <code>blocks.5.3</code>, beside <code>blocks.4.2</code>.", ["blocks.4.2", "blocks.5.3"]),
+        ("By <code>hooks</code>, of <code>blocks.4.2</code>.", ["blocks.4.2"]),
+    ],
+)
+def test_a_caption_names_the_layer_of_its_channels(caption: str, layers: list[str]) -> None:
+    figure = BeautifulSoup(f"<figure><figcaption>{caption}</figcaption></figure>", "html.parser").figure
+    assert units._said(figure) == layers
 
 
 def test_every_tile_of_a_sheet_is_a_door(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def _besides(spectrum: Spectrum, layer: str) -> list[Mapping[str, Any]]:
     moved = effects.class_effects(model, layer, steps, images)
     return [
         {
-            "classes": {"step": float(f"{step:.3g}"), **effects.summary(moved, channel, class_names)},
+            "classes": effects.summary(moved, channel, class_names, step),
             "labels": dissection.summary(found, channel, names),
         }
         for channel, step in enumerate(steps)

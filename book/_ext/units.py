@@ -28,12 +28,16 @@ ACROSS = 16  # tiles in a row of a sheet
 MOST = 6  # pages that the microscope names for a channel
 SHEET = re.compile(r"(?P<layer>.+)-(plus|minus)\.webp")
 BEHIND = re.compile(
-    r"^(?:, |\s)(?:channel )?(\d+)\b(?!\.\d| ?%|[ -](?:channels|of|percent|scenes|and \d|to \d))"
+    r"^(?:,\s|\s)(?:channel\s)?(\d+)\b(?![.,]\d|\s?%|[\s-](?:channels|of|percent|scenes|and\s\d|to\s\d))"
 )
-BEFORE = re.compile(r"[Cc]hannel (\d+) (?:of|in) (?:the layer )?$")
+BEFORE = re.compile(r"[Cc]hannel\s(\d+)\s(?:of|in)\s(?:the\slayer\s)?$")
 TITLE = re.compile(
-    r"(?:(?!channel\b)(?P<layer>[\w.]*[a-z][\w.]*)(?:,|:|/)? ?)?(?:channel )?[-\u2212]?(?P<channel>\d+)\b(?!\.\d)"
+    r"(?:(?!channel\b)(?P<layer>[\w.]*[a-z][\w.]*)(?:,|:|/)? ?)?(?:channel )?[-\u2212]?(?P<channel>\d+)\b(?![.,]\d)"
 )
+LAYER = re.compile(r"[A-Za-z_]\w*\.\d+[\w.]*")  # also one that the microscope does not have
+ASKED = re.compile(
+    r"\basked\s+(?:in|at)\s+(?:the\s+layer\s+)?$"
+)  # where its maps are taken: no channels of its own
 PART = re.compile(
     r'<section id="(?P<id>[^"]+)"|<a (?P<link>[^>]*href="[^"]*microscope/index\.html#(?P<unit>[^"/]+/\d+)"[^>]*)>'
 )
@@ -137,8 +141,16 @@ def _link_live(figure: Tag, docname: str) -> None:
 
 
 def _said(figure: Tag) -> list[str]:
-    """Return the layers that the caption of a figure names."""
-    return sorted({code.get_text() for code in figure.select("figcaption code")} & set(microscope.channels()))
+    """Return the layers that the caption of a figure names, apart from those in which other channels are asked."""
+    known = microscope.channels()
+    return sorted(
+        {
+            name
+            for code in figure.select("figcaption code")
+            if ((name := code.get_text()) in known or LAYER.fullmatch(name))
+            and not ASKED.search(str(code.previous_sibling or ""))
+        }
+    )
 
 
 def unit_of(title: str, said: list[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 Bau et al., 2017, https://arxiv.org/abs/1704.05796, with two changes: a channel's places are as many as an average label
 covers (they take 0.5 % of all), and the chance level is found by giving the labels to other
-objects.
+objects. Places at a channel's lowest value are none of its own, so that a channel that is mostly zero has fewer.
 """
 
 from __future__ import annotations
@@ -51,43 +51,51 @@ def dissect(
         maps: (N, C, h, w) activations.
         covers: (N, h, w) how much of each place the labeled object of the image covers.
         labels: (N,) the label of that object, from 0 up; -1 for none.
-        objects: (N,) numbers from 0 up: which object it is. Images of one object exchange their label together, or a
-            channel for one object would seem to know its label.
+        objects: (N,) numbers: which object it is. Images of one object exchange their label together, or a channel for
+            one object would seem to know its label.
         draws, seed: of the chance level.
 
     Raises:
-        BadInputError: the shapes do not fit, or no object covers anything.
+        BadInputError: the shapes do not fit, no object covers anything or has a label, or one has two labels.
     """
     n, channels = maps.shape[:2]
     count = int(labels.max()) + 1
-    if covers.shape != (n, *maps.shape[2:]) or labels.shape != (n,) or not covers.sum() > 0:
+    fits = covers.shape == (n, *maps.shape[2:]) and labels.shape == objects.shape == (n,)
+    if not fits or count < 1 or not covers.sum() > 0:
         raise BadInputError(
             f"For maps {tuple(maps.shape)} a cover of {tuple(maps.shape[2:])} and a label for each image are "
             f"needed, some of it covered; got {tuple(covers.shape)} and {tuple(labels.shape)}."
         )
+    number: Tensor = torch.unique(objects, return_inverse=True)[1]
+    kinds = torch.full((int(number.max()) + 1,), -1).scatter_(0, number, labels)
+    if not torch.equal(kinds[number], labels):
+        raise BadInputError("An object has one label in all its images; here one has several.")
     share = float(covers.mean()) / count
     flat = maps.transpose(0, 1).reshape(channels, -1)
     kept = max(1, round(share * flat.shape[1]))
-    most = torch.zeros_like(flat).scatter_(1, flat.topk(kept, dim=1).indices, 1.0).reshape(channels, n, -1)
+    lowest = flat.nan_to_num(nan=torch.inf).amin(dim=1, keepdim=True)
+    order = flat.nan_to_num(nan=-torch.inf).topk(kept, dim=1).indices
+    most = torch.zeros_like(flat).scatter_(1, order, 1.0) * (flat > lowest)
+    own = most.sum(dim=1).double()  # (C,): how many are its own; none of a dead channel
+    most = most.reshape(channels, n, -1)
     on = (most * covers.reshape(1, n, -1)).sum(dim=2).double()  # (C, N): the part on the image's object
     area = covers.reshape(n, -1).sum(dim=1).double()
     generator = torch.Generator().manual_seed(seed)
-    kinds = torch.full((int(objects.max()) + 1,), -1).scatter_(0, objects, labels)
-    exchanged = (kinds[torch.randperm(len(kinds), generator=generator)][objects] for _ in range(draws))
-    best = [_iou(on, area, kept, each, count).amax(dim=1) for each in exchanged]
+    exchanged = (kinds[torch.randperm(len(kinds), generator=generator)][number] for _ in range(draws))
+    best = [_iou(on, area, own, each, count).amax(dim=1) for each in exchanged]
     return Dissection(
-        _iou(on, area, kept, labels, count),
+        _iou(on, area, own, labels, count),
         torch.stack(best).quantile(0.95, dim=0),
         share,
-        on.sum(dim=1) / kept,
+        on.sum(dim=1) / own.clamp(min=1),
         float(covers.mean()),
     )
 
 
-def _iou(on: Tensor, area: Tensor, kept: int, labels: Tensor, count: int) -> Tensor:
+def _iou(on: Tensor, area: Tensor, own: Tensor, labels: Tensor, count: int) -> Tensor:
     of = (labels[:, None] == torch.arange(count)).double()  # (N, K)
     both = on @ of
-    return both / (kept + area @ of - both).clamp(min=1e-12)
+    return both / (own[:, None] + area @ of - both).clamp(min=1e-12)
 
 
 def summary(found: Dissection, channel: int, names: list[str]) -> dict[str, object]:

@@ -58,9 +58,11 @@ def _moved(model: nn.Module, layer: str, image: Tensor, raises: Tensor) -> Tenso
     return after - before
 
 
-def summary(effects: Tensor, channel: int, names: Sequence[str]) -> dict[str, Any]:
+def summary(effects: Tensor, channel: int, names: Sequence[str], step: float) -> dict[str, Any]:
     """Return what a page says of a channel's effects (C, N, classes): the classes that it moves most, and controls.
 
+    step        by how much the channel was raised
+    images      on how many images
     up, down    [name, mean over the images, two standard errors, how many other channels of the layer move the class
                 farther to this side] of the classes that it moves most
     halves      correlation over the classes of its mean effect on every second image with that on the others
@@ -77,6 +79,8 @@ def summary(effects: Tensor, channel: int, names: Sequence[str]) -> dict[str, An
         return [names[index], _short(mean[channel, index]), _short(error[index]), farther]
 
     return {
+        "step": float(f"{step:.3g}"),
+        "images": effects.shape[1],
         "up": [entry(index, 1) for index in order[:NAMED]],
         "down": [entry(index, -1) for index in itertools.islice(reversed(order), NAMED)],
         "halves": round(alike[channel], 2),

@@ -111,11 +111,12 @@ def layer(spectrum: Spectrum, name: str, shown: Shown, tables: Tables) -> dict[s
 def unit(of: Unit, place: Mapping[int, int], shown: Shown) -> dict[str, Any]:
     """Return what the page of one unit shows."""
     edges, shares = of.histogram(BINS) if of.images else ([0.0, 0.0], [1.0])
+    digits = needed(edges[0], edges[-1])
     return {
-        "b": [_column(of, band, place, shown) for band in of.columns],
+        "b": [_column(of, band, place, shown, digits) for band in of.columns],
         "h": [round(1000 * share / max(shares)) for share in shares],
-        "r": [short(edges[0]), short(edges[-1])],
-        "m": short(of.quantile(0.5)) if of.images else None,
+        "r": [short(edges[0], digits), short(edges[-1], digits)],
+        "m": short(of.quantile(0.5), digits) if of.images else None,
         "n": of.images,
         "f": list(of.flags),
         "dead": of.dead,
@@ -137,7 +138,7 @@ def detail(of: Unit, shown: Shown, optimized: Sequence[float] | None) -> dict[st
         "q": details.scores(of.scores[:SAMPLED].tolist(), low, high),
         "a": maps,
         "c": int((2 * longest) ** 0.5),
-        "o": [short(score) for score in optimized or ()] if known else None,
+        "o": [short(score, needed(low, high)) for score in optimized or ()] if known else None,
     }
 
 
@@ -149,12 +150,12 @@ def label(known: Mapping[str, Any]) -> str | None:
     return str(labels["best"][0][0])
 
 
-def _column(of: Unit, band: Band, place: Mapping[int, int], shown: Shown) -> dict[str, Any]:
+def _column(of: Unit, band: Band, place: Mapping[int, int], shown: Shown, digits: int) -> dict[str, Any]:
     ids = band.ids[:MOST]
     return {
         "n": band.name.capitalize(),
         "i": [place[id_] for id_ in ids],
-        "s": [short(score) for score in band.scores[:MOST]],
+        "s": [short(score, digits) for score in band.scores[:MOST]],
         "w": [shown.windows.get((of.layer, of.channel, band.name, id_)) for id_ in ids],
         "tied": band.tied,
     }
@@ -163,3 +164,13 @@ def _column(of: Unit, band: Band, place: Mapping[int, int], shown: Shown) -> dic
 def short(value: float, digits: int = 4) -> float:
     """Return a number with as many digits as a page needs."""
     return float(f"{value:.{digits}g}")
+
+
+def needed(low: float, high: float) -> int:
+    """Return how many digits tell scores between two apart: more than 4 where the range is a small part of them.
+
+    >>> needed(-1.0, 2.0), needed(1000.0, 1000.1), needed(0.5, 0.5)
+    (4, 8, 4)
+    """
+    parts = max(abs(low), abs(high)) / (high - low) if high > low else 1.0
+    return 4 + max(0, math.floor(math.log10(parts))) if parts > 0 else 4
