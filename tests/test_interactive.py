@@ -49,6 +49,14 @@ FIGURES: dict[str, Callable[[str], interactive.LiveFigure]] = {
     "depth": lambda text: interactive.depth(
         _noise(1, 3, 32, 32), {text: _noise(20, 8, 8), "b": _noise(3, 4, 4)}, alt=text
     ),
+    "dial": lambda text: interactive.dial(
+        {text: _noise(3, 3, 16, 16), "b": _noise(3, 3, 16, 16, seed=1)},
+        [text, "1", "2"],
+        {text: {text: [0, 1, 2], "b": [2, 1, 0]}},
+        alt=text,
+        knob=text,
+        choice=text,
+    ),
 }
 
 
@@ -196,6 +204,25 @@ def test_the_spectrum_is_in_order_and_pictures_stay_with_their_values() -> None:
     assert picture[0, 0, 8, 24] == pytest.approx(0.2, abs=0.03)
 
 
+def test_a_dial_keeps_every_picture_with_its_stop_and_its_numbers() -> None:
+    figure = interactive.dial(
+        {"up": _flat(0.1, 0.5, 0.9), "down": _flat(0.8, 0.4, 0.0)},
+        {"up": ["0", "1", "2"], "down": ["0", "30", "90"]},
+        {"activation": {"down": [8, 4, 0], "up": [1, 5, 9]}},
+        alt="gray",
+        start=2,
+    )
+    _, data = _parse(figure)
+    sheet = data["sheet"]
+    picture = _picture(sheet["picture"])
+    for number, level in enumerate([0.1, 0.5, 0.9, 0.8, 0.4, 0.0]):
+        row, column = divmod(number, sheet["columns"])
+        assert picture[0, 0, row * 16 + 8, column * 16 + 8] == pytest.approx(level, abs=0.03)
+    assert (data["names"], data["at"]) == (["up", "down"], [["0", "1", "2"], ["0", "30", "90"]])
+    assert data["charts"] == [{"label": "activation", "rows": [[1, 5, 9], [8, 4, 0]]}]
+    assert data["start"] == 2
+
+
 def test_depth_shows_the_channels_that_vary_most() -> None:
     maps = torch.zeros(5, 4, 4)
     maps[3, 0, 0] = 7.0
@@ -232,6 +259,28 @@ def test_depth_shows_the_channels_that_vary_most() -> None:
         (lambda: interactive.spectrum(_flat(0.5), [1], [1, 2], EDGES, names=["a"]), "4 borders and 2 counts"),
         (lambda: interactive.spectrum(_flat(0.5), [1], [1, 2], [0, 2, 1], names=["a"]), "rising"),
         (lambda: interactive.depth(_noise(1, 3, 9, 9), {}, alt="a"), "at least one"),
+        (lambda: interactive.dial({}, ["a", "b"], alt="a"), "at least one name"),
+        (lambda: interactive.dial({"a": _flat(0.5)}, ["a"], alt="a"), "two stops"),
+        (
+            lambda: interactive.dial({"a": _flat(0.0, 1.0), "b": _noise(2, 3, 9, 9)}, ["a", "b"], alt="a"),
+            "one shape",
+        ),
+        (
+            lambda: interactive.dial({"a": _flat(0.0, 1.0)}, ["a"], alt="a"),
+            "needs 2 stops; there are {'a': 1}",
+        ),
+        (lambda: interactive.dial({"a": _flat(0.0, 1.0)}, {"b": ["a", "b"]}, alt="a"), "needs 2 stops"),
+        (
+            lambda: interactive.dial({"a": _flat(0.0, 1.0)}, ["a", "b"], {"score": {"a": [1]}}, alt="a"),
+            "needs 2 score; there are {'a': 1}",
+        ),
+        (
+            lambda: interactive.dial(
+                {"a": _flat(0.0, 1.0)}, ["a", "b"], {"score": {"a": [1, float("nan")]}}, alt="a"
+            ),
+            "NaN",
+        ),
+        (lambda: interactive.dial({"a": _flat(0.0, 1.0)}, ["a", "b"], alt="a", start=2), "one of 0 to 1"),
         (
             lambda: interactive.activation_grid(
                 _noise(1, 3, 9, 9), _noise(2, 3, 3), _noise(2, 3, 8, 8), ["a", "b"], alt="a", strongest=3

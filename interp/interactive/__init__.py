@@ -19,6 +19,7 @@ from interp.interactive.figures import (
     compare,
     convolution,
     depth,
+    dial,
     scrub,
     spectrum,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "compare",
     "convolution",
     "depth",
+    "dial",
     "scrub",
     "spectrum",
 ]

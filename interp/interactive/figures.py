@@ -1,4 +1,4 @@
-"""The six live figures."""
+"""The live figures."""
 
 from __future__ import annotations
 
@@ -233,6 +233,76 @@ def depth(photograph: Tensor, maps: Mapping[str, Tensor], *, alt: str, channels:
     return LiveFigure(
         "depth", data, still, f"{alt}, and feature maps of {', '.join(list(maps)[n] for n in chosen)}"
     )
+
+
+def dial(
+    series: Mapping[str, Tensor],
+    at: Sequence[str] | Mapping[str, Sequence[str]],
+    values: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    *,
+    alt: str,
+    knob: str = "setting",
+    choice: str = "row of pictures",
+    start: int = 0,
+) -> LiveFigure:
+    """Turn a dial with named stops: the picture at each stop, and what was measured there as small curves.
+
+    Args:
+        series: name of each row of pictures and its (T, 3, H, W) in [0, 1], all of one shape; with more than one name
+            the reader chooses, and the first is shown at the start.
+        at: the names of the T stops, such as "90 degrees"; a mapping where each row has its own.
+        values: what was measured, and its T numbers for each row: `{"activation": {"L2": [...]}}`. A curve's axis
+            holds 0, so that a small change looks small.
+        alt: what the pictures show, in words.
+        knob: what is turned.
+        choice: what one chooses between.
+        start: the stop that is shown first.
+    """
+    pictures = _one_shape(series)
+    names, count = list(series), pictures.shape[1]
+    stops = at if isinstance(at, Mapping) else dict.fromkeys(names, at)
+    _check_rows("stops", stops, names, count)
+    measured: Mapping[str, Mapping[str, Sequence[float]]] = values or {}
+    charts = [
+        {"label": label, "rows": [_numbers(rows[name]) for name in names]}
+        for label, rows in measured.items()
+        if _check_rows(label, rows, names, count)
+    ]
+    if not 0 <= start < count:
+        raise BadInputError(f"The first stop is one of 0 to {count - 1}; it is {start}.")
+    data = {
+        "sheet": sheet(pictures.flatten(0, 1)),
+        "names": names,
+        "at": [list(map(str, stops[name])) for name in names],
+        "charts": charts,
+        "alt": words(alt),
+        "knob": words(knob),
+        "choice": words(choice),
+        "start": start,
+    }
+    # Across the stops, down the rows.
+    still = row([torch.cat([*pictures[:, n]], dim=1) for n in _spread(count, 6)])
+    first = list(stops[names[0]])
+    ends = f"{knob} from {first[0]} to {first[-1]}"
+    return LiveFigure("dial", data, still, f"{alt}, {ends}" + (f": {', '.join(names)}" * (len(names) > 1)))
+
+
+def _one_shape(series: Mapping[str, Tensor]) -> Tensor:
+    """Return all pictures as (rows, T, 3, H, W)."""
+    shapes = {tuple(image.check(pictures).shape) for pictures in series.values()}
+    if len(shapes) != 1 or len(next(iter(series.values()))) < 2:
+        raise BadInputError(
+            "A dial needs {name: pictures (T, 3, H, W)}, at least one name, all of one shape, and two stops or more; "
+            f"these have the shapes {sorted(shapes)}."
+        )
+    return torch.stack([pictures.detach().float().cpu() for pictures in series.values()])
+
+
+def _check_rows(what: str, rows: Mapping[str, Sequence[Any]], names: Sequence[str], count: int) -> bool:
+    found = {name: len(items) for name, items in rows.items()}
+    if found != dict.fromkeys(names, count):
+        raise BadInputError(f"Each of {list(names)} needs {count} {what}; there are {found}.")
+    return True
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -203,6 +203,41 @@ def test_depth_follows_the_slider(show: ShowFigure) -> None:
         )
 
 
+def test_a_dial_says_what_is_chosen_and_where_it_stands(show: ShowFigure) -> None:
+    figure = interactive.dial(
+        {"L2": _noise(3, 3, 16, 16), "blur": _noise(3, 3, 16, 16, seed=1)},
+        {"L2": ["0", "100", "300"], "blur": ["0", "0.1", "0.5"]},
+        {
+            "activation": {"L2": [4, 3, 2], "blur": [4, 2, -1]},
+            "grain": {"L2": [1, 1, 1], "blur": [1, 0.5, 0.25]},
+        },
+        alt="A channel",
+        knob="strength",
+    )
+    with show(figure, width=390) as page:
+        slider, said = page.get_by_role("slider", name="strength"), page.locator("output")
+        assert said.inner_text() == "L2, strength 0: activation 4.00, grain 1.00"  # nothing plays by itself
+        slider.focus()
+        page.keyboard.press("End")
+        assert said.inner_text() == "L2, strength 300: activation 2.00, grain 1.00"
+        page.get_by_role("radio", name="L2").press("ArrowDown")
+        words = "blur, strength 0.5: activation \u22121.00, grain 0.25"
+        assert said.inner_text() == slider.get_attribute("aria-valuetext") == words
+        assert page.locator(".tile").get_attribute("aria-label") == f"A channel: {words}"
+        strong = page.locator(".line.on").evaluate_all("lines => lines.map((l) => l.points.length)")
+        assert strong == [3, 3]
+        places = page.locator(".dot").evaluate_all(
+            "dots => dots.map((d) => [+d.getAttribute('cx'), +d.getAttribute('cy')])"
+        )
+        assert places == [pytest.approx([292, 82]), pytest.approx([292, 82 - 74 / 4])]
+        box, frame = page.locator(".tile").bounding_box(), page.locator(".live").bounding_box()
+        assert box["width"] == pytest.approx(frame["width"])  # as wide as a phone
+        slider.dispatch_event("pointerdown")
+        slider.fill("0")
+        slider.dispatch_event("pointercancel")  # a thumb that scrolled past
+        assert said.inner_text() == words
+
+
 def test_the_still_picture_is_sharp_enough() -> None:
     figure = interactive.convolution(_noise(1, 3, 24, 24), alt="Noise without meaning", size=24)
     assert figure.picture.width >= 2 * 600
