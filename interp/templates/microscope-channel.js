@@ -57,7 +57,7 @@ function mark(layer, channel, sign, score, unit, share) {
   const beyond = score < unit.r[0] || score > unit.r[1], at = beyond ? (score < unit.r[0] ? 0 : 100) : share(score);
   const widest = unit.r[1] - unit.r[0], far = Math.abs(score - (score < unit.r[0] ? unit.r[0] : unit.r[1])) / widest;
   return make("span", { class: `made${beyond ? at ? " last" : " first" : ""}`, style: `left:${at}%` }, alone(layer, channel, sign, "span", {}),
-    make("b", { class: sign === "plus" ? "kind-maximum" : "kind-minimum" }, show(score)), beyond && make("small", {}, `${far < 0.1 ? "less than 0.1" : far.toPrecision(2)} of the range away`));
+    make("b", { class: sign === "plus" ? "kind-maximum" : "kind-minimum" }, show(score)), beyond && make("small", {}, `${far < 0.1 ? "less than 0.1" : Number(far.toPrecision(2))} of the range away`));
 }
 
 /* One moves along the axis; the images nearest to the value are shown. */
@@ -93,7 +93,7 @@ const sampleOf = (place, score) => make("li", {}, photograph(place, null, { titl
 /* Tenths of the scale, the highest first: how many images lie in each, and the first of them, whatever their score. */
 function tenths(unit, more) {
   const [low, high] = unit.r, rows = Array.from({ length: 10 }, () => []);
-  for (const [score, place] of scoresOf(unit, more)) rows[Math.min(9, Math.floor(10 * (score - low) / (high - low)))].push([score, place]);
+  for (const [score, place] of scoresOf(unit, more)) rows[high > low ? Math.min(9, Math.floor(10 * (score - low) / (high - low))) : 0].push([score, place]);
   const edge = index => show(low + (high - low) * index / 10);
   const whole = rows.reduce((sum, row) => sum + row.length, 0);
   return make("section", {}, make("h2", {}, "Tenth by tenth", make("span", { class: "soft" }, "The scale in ten equal parts, from the top: images drawn without looking at where in the part they lie.")),
@@ -107,13 +107,13 @@ function outputs(layer, { classes: found }) {
   const side = (title, entries, kind) => make("div", {}, make("h3", { class: `kind-${kind}` }, title), make("table", {}, make("tbody", {}, ...entries.map(([name, mean, error, farther]) => make("tr", {},
     make("th", { scope: "row" }, name), make("td", {}, `${signed(mean)} \u00b1 ${show(error)}`), make("td", { class: "soft" }, farther ? `${farther} of ${layer.channels - 1} move${farther === 1 ? "s" : ""} it farther` : "no other moves it farther"))))));
   return make("section", { class: "outputs" }, make("h2", {}, "What it moves at the output"),
-    make("p", {}, `The channel is raised at all positions by its standard deviation over the images, ${show(found.step)}: the mean change of the logits over 20 images, with two standard errors, and how many of the layer's other channels, raised by theirs, move the class farther.`),
-    make("div", { class: "two" }, side("Raises most", found.up, "maximum"), side("Lowers most", found.down, "minimum")),
+    make("p", {}, `The channel is raised at all positions by its standard deviation over the images, ${show(found.step)}: the mean change of the logits over ${found.images || 20} images, with two standard errors, and how many of the layer's other channels, raised by theirs, move the class farther.`),
+    make("div", { class: "two" }, side("Raises most", found.up.filter(([, mean]) => mean > 0), "maximum"), side("Lowers most", found.down.filter(([, mean]) => mean < 0), "minimum")),
     make("p", { class: "soft" }, `Control: what it does to all classes on one half of the images agrees with the other half at r = ${found.halves.toFixed(2)}; with the other half of another channel at r = ${found.others.toFixed(2)}. Of a channel of this layer, the class that it raises most rises by ${show(found.usual)} (the median).`));
 }
 
 function shown({ labels: found }) {
-  const most = Math.max(found.chance, ...found.best.map(([, iou]) => iou)), width = value => `${100 * value / most / 1.08}%`, percent = value => `${(100 * value).toPrecision(2)} %`;
+  const most = Math.max(found.chance, ...found.best.map(([, iou]) => iou)), width = value => `${100 * value / most / 1.08}%`, percent = value => `${Number((100 * value).toPrecision(2))} %`;
   return make("section", { class: "labels" }, make("h2", {}, "What its strongest places show"),
     make("p", {}, `Of all places of all images, the ${percent(found.share)} at which the channel answers most. ${percent(found.inside)} of them lie on the labeled object, which covers ${percent(found.covered)} of the images. Bars: intersection over union with the masks of a label; the rule: what the best label reaches by chance, in one of 20 draws, when the objects exchange their labels.`),
     make("ol", {}, ...found.best.map(([name, iou]) => make("li", { class: iou > found.chance ? null : "soft" }, make("span", {}, name), make("div", {}, make("i", { style: `width:${width(iou)}` }), make("s", { style: `left:${width(found.chance)}` })), make("b", {}, iou.toFixed(3))))),

@@ -53,7 +53,8 @@ function photograph(place, window, { tag = "span", framed = false, light = null,
 }
 
 /* Where a channel answered in a scene: the rest is dark. The cells come two in a digit, eight steps each. */
-function lit(text, cells, inverted) {
+function lit(text, inverted) {
+  const cells = Math.floor(Math.sqrt(2 * text.length)); // images of other sizes have maps of other sizes
   const canvas = make("canvas", { width: cells, height: cells, class: "light", "aria-hidden": "true" }), brush = canvas.getContext("2d");
   for (let cell = 0; cell < cells * cells; cell++) {
     const digit = DIGITS.indexOf(text[cell >> 1]), step = cell & 1 ? digit & 7 : digit >> 3;
@@ -126,7 +127,7 @@ function opened(name, ...children) {
 }
 
 function bandColumn(layer, unit, channel, band, number, more) {
-  const light = index => view.shown === "light" && more && more.a[number][index] ? lit(more.a[number][index], more.c, number === 0) : null;
+  const light = index => view.shown === "light" && more && more.a[number][index] ? lit(more.a[number][index], number === 0) : null;
   const scores = band.s, low = Math.min(...scores), high = Math.max(...scores);
   const span = scores.length ? (low === high ? `all ${show(low)}` : `${show(low)} to ${show(high)}`) + (band.tied ? ", tied" : "") : "no image";
   const tiles = make("ul", { class: scores.length === 1 ? "three one" : "three" }), values = make("ol", { class: "values" });

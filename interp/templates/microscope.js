@@ -187,7 +187,7 @@ async function route() {
   if (!name) return home(turn);
   if (!layer || (channel !== null && !(Number.isInteger(channel) && channel >= 0 && channel < layer.channels)))
     return page("Nothing there", heading("Nothing there"), make("p", {}, `This site has no ${name}${channel === null ? "" : `, channel ${channel}`}. `, make("a", { href: "#" }, "All layers")));
-  return Promise.all([load(layer.name), channel !== null && detail(layer, channel)]).then(([data, more]) => turn() && (channel === null ? layerPage(layer, data) : unitPage(layer, data, channel, turn, more)), failed);
+  return Promise.all([load(layer.name), channel !== null && detail(layer, channel)]).then(([data, more]) => turn() && (channel === null ? layerPage(layer, data) : unitPage(layer, data, channel, turn, more))).catch(failed);
 }
 
 function move(step, other) {
