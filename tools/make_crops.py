@@ -99,6 +99,19 @@ what is under the GNU Free Documentation License alone (two of `palapeli-data`);
 `gcompris-qt-data`, whose list of licenses does not fit its pictures any more: it calls a stingray what shows an
 angelfish.
 """
+LICENSES = """
+The licenses: [GPL-2+](https://www.gnu.org/licenses/old-licenses/gpl-2.0.html) (or any later version),
+[LGPL-3](https://www.gnu.org/licenses/lgpl-3.0.html), [CC-BY-4.0](https://creativecommons.org/licenses/by/4.0/),
+[CC-BY-SA-3.0](https://creativecommons.org/licenses/by-sa/3.0/),
+[CC-BY-SA-4.0](https://creativecommons.org/licenses/by-sa/4.0/) and
+[CC0-1.0](https://creativecommons.org/publicdomain/zero/1.0/).
+
+In two packages two statements differ. Each wallpaper of `plasma-workspace-wallpapers` and each puzzle of
+`palapeli-data` has metadata that name its author and license: LGPLv3, and public domain. Debian's copyright files
+say GPL-2+ of all files of these packages that they do not list, and list no single picture. The table has the
+metadata, which speak of the very file. A use that has to satisfy both statements can keep to
+[GPL-3](https://www.gnu.org/licenses/gpl-3.0.html), which LGPL-3 and GPL-2+ both allow.
+"""
 
 
 @dataclass(frozen=True)
@@ -188,6 +201,7 @@ def main() -> None:
         f"{len(SHARES)} crops of each of {len(rows)} photographs, 224 pixels, lossy WebP, made of packages of Debian",
         "12 by `python tools/make_crops.py`. Crops are changed versions and keep the license of their photograph. The",
         "last column is the SHA-256 of the file in the package.",
+        LICENSES.rstrip(),
         LEFT_OUT,
         "| folder | author | license | package, version and file | SHA-256 |\n|---|---|---|---|---|",
         *rows,
