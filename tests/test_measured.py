@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ import make_openings as of_openings  # noqa: E402
 import measure_dictionaries as of_dictionaries  # noqa: E402
 import measure_objectives as of_objectives  # noqa: E402
 import measure_parameterizations as of_ways  # noqa: E402
+import measure_photographs as of_photographs  # noqa: E402
 import measure_scoreboard as of_board  # noqa: E402
 
 
@@ -199,3 +201,38 @@ def test_scrambled_pictures_keep_their_spectrum_and_their_colors() -> None:
     assert torch.allclose(before.abs(), after.abs(), atol=1e-4)
     assert torch.allclose(before[:, 0] * before[:, 1].conj(), after[:, 0] * after[:, 1].conj(), atol=1e-3)
     assert not torch.allclose(pictures, found, atol=0.05)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Photographs
+
+
+def test_photographs_are_drawn_whole_also_by_who_took_them() -> None:
+    """Each drawn photograph has all its crops, each drawn person all photographs; 19 of the 87 are by one."""
+    names = sorted(folder.name for folder in (DATA / "photographs").iterdir() if folder.is_dir())
+    table = {"things": np.repeat(np.array(names), 4)}
+    table["people"] = of_photographs.people(table)
+    assert len(names) == measured("photographs")["counts"]["photographs"][1]
+    assert (table["people"] == of_photographs.MOST).sum() == 4 * 19
+    for by in ("things", "people"):
+        _, whole = np.unique(table[by], return_counts=True)
+        found, counts = np.unique(
+            of_photographs.drawn(table, np.random.default_rng(0), by)[by], return_counts=True
+        )
+        sizes = whole[np.searchsorted(np.unique(table[by]), found)]
+        assert (counts % sizes == 0).all()
+        assert (counts // sizes).sum() == len(whole)
+
+
+def test_a_moved_interval_lies_about_the_number_and_links_are_counted_by_size() -> None:
+    table = {"things": np.arange(50), "values": np.arange(50.0)}
+
+    def different(drawn: Any) -> Any:
+        return np.array(len(np.unique(drawn["values"])))  # about 32 in a draw with replacement
+
+    low, high, by = of_photographs.interval(different, table, 0, moved=True)
+    raw = of_photographs.interval(different, table, 0)
+    assert raw[1] < 50
+    assert low < 50 < high
+    assert (low - by, high - by) == pytest.approx(raw[:2])
+    assert [of_photographs.place(np.array([0.2, -0.5, 0.3]), channel) for channel in range(3)] == [3, 1, 2]

@@ -10,7 +10,9 @@ EfficientNet-Lite1 (extra `lite`), says what pictures show.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,10 @@ LINKS = {  # what the chapters say of four channels, as a property of a picture
     "coarse": ("blocks.4.2", 102),
 }
 DRAWS, SPLITS = 300, 20
+# the games that are kept channel by channel
+SHOWN = (("scenes", "photographs"), ("scenes", "ImageNet"), ("photographs", "ImageNet"))
+CUT = 0.25  # the share of a set that is left out to ask again for "coarse"
+MOST = "Bill Kendrick"  # who took 19 of the 87
 Set = dict[str, Any]
 
 
@@ -110,19 +116,39 @@ def halves(table: Set, dice: np.random.Generator) -> tuple[Set, Set]:
     return part(table, inside.nonzero()[0]), part(table, (~inside).nonzero()[0])
 
 
-def drawn(table: Set, dice: np.random.Generator) -> Set:
-    """Return as many photographs, drawn with replacement, each with all its crops."""
-    names = np.unique(table["things"])
-    rows = {name: (table["things"] == name).nonzero()[0] for name in names}
+def drawn(table: Set, dice: np.random.Generator, by: str = "things") -> Set:
+    """Return as many photographs (or people), drawn with replacement, each with all its crops."""
+    names = np.unique(table[by])
+    rows = {name: (table[by] == name).nonzero()[0] for name in names}
     return part(table, np.concatenate([rows[name] for name in dice.choice(names, len(names))]))
 
 
-def interval(measure: Callable[[Set], np.ndarray], table: Set, seed: int, draws: int = DRAWS) -> list[Any]:
-    """Return (2.5 %, 97.5 %) of a measure over photographs drawn with replacement."""
+def interval(
+    measure: Callable[[Set], np.ndarray],
+    table: Set,
+    seed: int,
+    draws: int = DRAWS,
+    by: str = "things",
+    moved: bool = False,
+) -> list[Any]:
+    """Return (2.5 %, 97.5 %) of a measure over photographs drawn with replacement, and by how much it was moved.
+
+    Where some photographs are drawn twice, others are missing, and two sets are less alike for that reason alone.
+    So the interval of a likeness is `moved` until the mean of the draws lies at what was measured.
+    """
     dice = np.random.default_rng(seed)
-    found = np.stack([measure(drawn(table, dice)) for _ in range(draws)])
-    low, high = np.quantile(found, [0.025, 0.975], axis=0)
-    return [low.tolist(), high.tolist()]
+    found = np.stack([measure(drawn(table, dice, by)) for _ in range(draws)])
+    by_how_much = (measure(table) - found.mean(axis=0)) * moved
+    low, high = np.quantile(found, [0.025, 0.975], axis=0) + by_how_much
+    return [low.tolist(), high.tolist(), by_how_much.tolist()]
+
+
+def people(table: Set) -> np.ndarray:
+    """Return who took each photograph, the first one named in its ORIGIN.md."""
+    rows = (ROOT / "book" / "_data" / "photographs" / "ORIGIN.md").read_text(encoding="utf-8").splitlines()
+    cells = [row.split(" | ") for row in rows if row.startswith("| ") and len(row.split(" | ")) == 5]
+    who = {cell[0][2:]: re.sub(r"^\d{4} ", "", re.split(r",| and ", cell[1])[0]) for cell in cells[1:]}
+    return np.array([who[Path(str(name)).name] for name in table["things"]])
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -158,7 +184,11 @@ def shown(table: Set, layer: str, sign: int) -> np.ndarray:
 
 def matched(one: Set, other: Set, layer: str, sign: int = 1) -> np.ndarray:
     """Return for each channel the share of the others whose nine are less like its own nine of the other set."""
-    alike = shown(one, layer, sign) @ shown(other, layer, sign).T
+    return beaten(shown(one, layer, sign), shown(other, layer, sign))
+
+
+def beaten(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    alike = one @ other.T
     own = alike.diagonal()[:, None]
     return (alike < own).sum(axis=1) / (len(own) - 1)
 
@@ -168,6 +198,9 @@ def compare(sets: dict[str, Set]) -> dict[str, Any]:
     splits = [halves(sets["photographs"], dice) for _ in range(SPLITS)]
     pairs = {f"{a} / {b}": [(sets[a], sets[b])] for a, b in itertools.combinations(sets, 2)}
     pairs["photographs, halves"] = splits
+    if "ImageNet" in sets:
+        dice = np.random.default_rng(0)
+        pairs["ImageNet, halves"] = [halves(sets["ImageNet"], dice) for _ in range(SPLITS)]
     out: dict[str, Any] = {"pairs": {}, "matching": {}}
     for name, some in pairs.items():
         out["pairs"][name] = {
@@ -191,19 +224,33 @@ def intervals(sets: dict[str, Set]) -> dict[str, Any]:
     def alike(table: Set) -> np.ndarray:
         return np.array([list(shapes_alike(scenes, table, layer).values()) for layer in LAYERS])
 
-    low, high = interval(alike, photographs, 1)
+    low, high, _ = interval(alike, photographs, 1, moved=True)
     keys = ["median", "spread", "lean"]
     shapes = {
         layer: {key: [low[i][j], high[i][j]] for j, key in enumerate(keys)} for i, layer in enumerate(LAYERS)
     }
-    ways = {layer: matched(scenes, photographs, layer).tolist() for layer in LAYERS}
+    ways = {}
+    for one, other in SHOWN:
+        if one in sets and other in sets:
+            ways[f"{one} / {other}"] = {
+                layer: matched(sets[one], sets[other], layer).tolist() for layer in LAYERS
+            }
+    return {"shapes": shapes, "matched": ways, **nine_of_draws(scenes, photographs)}
+
+
+def nine_of_draws(scenes: Set, photographs: Set) -> dict[str, Any]:
+    """Return the interval of the game, over photographs and over people, and by how much it was moved."""
+    right = {layer: shown(scenes, layer, 1) for layer in LAYERS}
 
     def alike_nine(table: Set) -> np.ndarray:
-        return np.array([matched(scenes, table, layer).mean() for layer in LAYERS])
+        return np.array([beaten(right[layer], shown(table, layer, 1)).mean() for layer in LAYERS])
 
-    low, high = interval(alike_nine, photographs, 3, draws=100)
-    ends = {layer: [low[i], high[i]] for i, layer in enumerate(LAYERS)}
-    return {"shapes": shapes, "matched": ways, "matching interval": ends}
+    out: dict[str, Any] = {}
+    for what, by in (("matching interval", "things"), ("matching interval, people", "people")):
+        low, high, moved = interval(alike_nine, photographs, 3, draws=100, by=by, moved=True)
+        out[what] = {layer: [low[i], high[i]] for i, layer in enumerate(LAYERS)}
+        out[f"{what}, moved"] = {layer: moved[i] for i, layer in enumerate(LAYERS)}
+    return out
 
 
 def links_of(sets: dict[str, Set]) -> dict[str, Any]:
@@ -218,8 +265,10 @@ def links_of(sets: dict[str, Set]) -> dict[str, Any]:
         out[name] = {
             "unit": f"{layer}, channel {channel}",
             "link": {which: float(found[channel]) for which, found in every.items()},
-            "rank": {which: int((found > found[channel]).sum()) + 1 for which, found in every.items()},
-            "interval": [x[0] for x in interval(one, sets["photographs"], 2)],
+            "rank": {which: place(found, channel) for which, found in every.items()},
+            "interval": [x[0] for x in interval(one, sets["photographs"], 2)[:2]],
+            "interval, people": [x[0] for x in interval(one, sets["photographs"], 2, by="people")[:2]],
+            "without one": float(one(without(sets["photographs"], MOST))[0]),
             "all": {which: found.tolist() for which, found in every.items() if which != "other scenes"},
             "carries over": {
                 which: float(rank_correlation(every["scenes"][:, None], found[:, None])[0])
@@ -228,6 +277,44 @@ def links_of(sets: dict[str, Set]) -> dict[str, Any]:
             },
         }
     return out
+
+
+def place(links: np.ndarray, channel: int) -> int:
+    """Return the number of a channel's link among those of its layer, by size: the sign of a channel is arbitrary."""
+    return int((np.abs(links) > abs(links[channel])).sum()) + 1
+
+
+def without(table: Set, who: str) -> Set:
+    return part(table, (table["people"] != who).nonzero()[0])
+
+
+def cut(sets: dict[str, Set]) -> dict[str, Any]:
+    """Return the link of "coarse" and its place without the quarter of each set that is coarsest, and least coarse."""
+    k, (layer, channel) = list(LINKS).index("coarse"), LINKS["coarse"]
+
+    def one(table: Set) -> np.ndarray:
+        return rank_correlation(table["properties"][:, [k]], table[layer][:, [channel]])
+
+    out: dict[str, Any] = {}
+    for what, sign in (("without the coarsest", 1), ("without the least coarse", -1)):
+        kept = {}
+        for which, table in sets.items():
+            coarse = sign * table["properties"][:, k]
+            kept[which] = part(table, (coarse < np.quantile(coarse, 1 - CUT)).nonzero()[0])
+        every = {which: links(table, layer)[k] for which, table in kept.items()}
+        out[what] = {
+            "link": {which: float(found[channel]) for which, found in every.items()},
+            "rank": {which: place(found, channel) for which, found in every.items()},
+            "interval": [x[0] for x in interval(one, kept["photographs"], 2)[:2]],
+        }
+    return out
+
+
+def listed(folder: Path) -> dict[str, Any]:
+    """Return which images a folder has: the SHA-256 of what `LC_ALL=C sha256sum *` prints there."""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+    return {"files": len(files), "sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}
 
 
 def zeros(sets: dict[str, Set]) -> dict[str, Any]:
@@ -255,21 +342,26 @@ def main() -> None:
         sets = {name: tables(source, name) for name, source in sources(options.imagenet).items()}
         if options.tables:
             torch.save(sets, options.tables)
+    sets["photographs"]["people"] = people(sets["photographs"])
     counts = {name: [len(one["things"]), len(set(one["things"].tolist()))] for name, one in sets.items()}
     found = {
         "counts": counts,
         **compare(sets),
         **intervals(sets),
         "links": links_of(sets),
+        "coarse, cut": cut(sets),
+        "people": len(set(sets["photographs"]["people"].tolist())),
         "zeros": zeros(sets),
     }
+    if options.imagenet:
+        found["ImageNet, sha256sum"] = listed(options.imagenet)
     save("photographs", found, how="python tools/measure_photographs.py --imagenet FOLDER", on=ON)
 
 
 ON = (
     "EfficientNet-Lite0, all channels of four layers; 480 scenes of seed 0 and of seed 1, 348 crops of 87 photographs, "
     "800 photographs of ImageNet; EfficientNet-Lite1 says what pictures show; photographs drawn 300 times (100 times "
-    "for the matching), 20 halves"
+    "for the matching), and so the people who took them; 20 halves"
 )
 
 if __name__ == "__main__":
