@@ -1,6 +1,6 @@
 """Measure whether the spectra of scenes are those of photographs: book/_data/measured/photographs.json.
 
-python tools/measure_photographs.py --imagenet FOLDER     (about 4 minutes on one core)
+python tools/measure_photographs.py --imagenet FOLDER     (about 5 minutes on one core)
 
 FOLDER has 800 photographs of ImageNet, each of another class. They may not be given on, so they are not in this
 repository; without them their columns are left out. Scenes and photographs are those of the book. A second network,
