@@ -43,6 +43,9 @@ FIGURES: dict[str, Callable[[str], interactive.LiveFigure]] = {
     "grid": lambda text: interactive.activation_grid(
         _noise(1, 3, 32, 32), _noise(6, 3, 4), _noise(6, 3, 8, 8), [text] * 6, alt=text
     ),
+    "evidence": lambda text: interactive.evidence(
+        _noise(1, 3, 32, 32), _noise(9, 3, 4), _noise(2, 9) - 0.5, _noise(2), [text, "b"], alt=text
+    ),
     "spectrum": lambda text: interactive.spectrum(
         _flat(0.2, 0.1, 0.9), [0.4, 0.1, 1.5], [3, 4, 5], EDGES, names=[text] * 3, label=text
     ),
@@ -193,6 +196,33 @@ def test_a_place_of_the_grid_names_its_strongest_channels() -> None:
     assert data["cells"][row][column][0][1] == pytest.approx(float(activations.max()), abs=1e-4)
 
 
+def test_the_evidence_at_a_place_adds_up_to_its_map_and_the_map_to_the_logit() -> None:
+    activations, weights, bias = _noise(9, 3, 5), 4 * _noise(2, 9, seed=1) - 2, _noise(2, seed=2)
+    head = torch.nn.Linear(9, 2)
+    head.weight.data, head.bias.data = weights, bias
+    logits = head(activations.mean(dim=(1, 2))).detach()
+    parts = weights[:, :, None, None] * activations
+    _, data = _parse(
+        interactive.evidence(_noise(1, 3, 30, 50), activations, weights, bias, ["a", "b"], alt="noise")
+    )
+    for k, one in enumerate(data["classes"]):
+        totals = torch.tensor([cell[0] for cell in one["cells"]]).view(3, 5) / 100
+        assert torch.allclose(totals, parts[k].sum(dim=0), atol=0.006)
+        assert one["score"] / 100 == pytest.approx(float(logits[k]), abs=0.006)
+        assert float(totals.mean()) + one["bias"] / 100 == pytest.approx(float(logits[k]), abs=0.02)
+        for cell, place in zip(one["cells"], parts[k].flatten(1).T, strict=True):
+            total, pro, contra, *named = cell
+            channels, values = named[::2], named[1::2]
+            assert total == pro + contra + sum(values)  # what is printed adds up to the last digit
+            assert [value / 100 for value in values] == pytest.approx(place[channels].tolist(), abs=0.006)
+            by_size = place.argsort(descending=True).tolist()
+            assert channels == [c for c in by_size[:3] if place[c] > 0.005] + [
+                c for c in by_size[:-4:-1] if place[c] < -0.005
+            ]
+            place[channels] = 0
+            assert pro / 100 == pytest.approx(float(place.clamp(min=0).sum()), abs=0.006)
+
+
 def test_the_spectrum_is_in_order_and_pictures_stay_with_their_values() -> None:
     figure = interactive.spectrum(
         _flat(0.2, 0.9, 0.1), [0.4, 1.5, 0.1], [3, 4, 5], EDGES, names=["b", "c", "a"], label="channel 3"
@@ -237,6 +267,17 @@ def test_depth_shows_the_channels_that_vary_most() -> None:
 
 # --------------------------------------------------------------------------------------------------------------------
 # Bad input
+
+
+def _evidence(**changed: Any) -> interactive.LiveFigure:
+    fitting = {
+        "photograph": _noise(1, 3, 9, 9),
+        "activations": _noise(9, 3, 4),
+        "weights": _noise(2, 9),
+        "bias": _noise(2),
+        "classes": ["a", "b"],
+    }
+    return interactive.evidence(**{**fitting, **changed}, alt="noise")
 
 
 @pytest.mark.parametrize(
@@ -287,6 +328,12 @@ def test_depth_shows_the_channels_that_vary_most() -> None:
             ),
             "with 3 to show",
         ),
+        (lambda: _evidence(weights=_noise(2, 8)), r"activations \(9, 3, 4\), weights \(2, 8\)"),
+        (lambda: _evidence(activations=_noise(9, 3)), r"activations \(9, 3\)"),
+        (lambda: _evidence(bias=_noise(3)), r"biases \(3,\)"),
+        (lambda: _evidence(classes=["a"]), "there are 1 names"),
+        (lambda: _evidence(bias=torch.tensor([0.0, float("nan")])), "add up to nothing"),
+        (lambda: _evidence(strongest=10), "1 to 9 can be named at a place, not 10"),
         (
             lambda: interactive.compare(
                 _noise(1, 3, 9, 9) * 255, _noise(1, 3, 9, 9), labels=("", ""), alt=("", "")

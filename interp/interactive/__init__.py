@@ -12,6 +12,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("matplotlib", "plots", "Drawing") from error
 
+from interp.interactive.evidence import evidence
 from interp.interactive.figure import LiveFigure
 from interp.interactive.figures import (
     KERNELS,
@@ -32,6 +33,7 @@ __all__ = [
     "convolution",
     "depth",
     "dial",
+    "evidence",
     "scrub",
     "spectrum",
 ]

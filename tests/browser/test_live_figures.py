@@ -165,6 +165,31 @@ def test_a_place_names_the_strongest_channels(show: ShowFigure) -> None:
             assert page.locator("output").inner_text() == f"Row {row + 1}, column {column + 1}: {best}"
 
 
+def test_the_evidence_of_a_place_is_listed_for_the_chosen_class(show: ShowFigure) -> None:
+    activations, weights, bias = _noise(9, 4, 4), 4 * _noise(2, 9, seed=1) - 2, torch.tensor([0.5, -0.25])
+    figure = interactive.evidence(
+        _noise(1, 3, 32, 32), activations, weights, bias, ["cat", "cup"], alt="Noise without meaning"
+    )
+    heat = torch.einsum("kc,chw->khw", weights, activations)
+    with show(figure, width=390) as page:
+        said, photo = page.locator("output"), page.locator("[role=application]")
+        page.get_by_label("Class", exact=True).select_option("cup")
+        box = photo.bounding_box()
+        page.touchscreen.tap(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.6)
+        page.keyboard.press("ArrowRight")
+        assert said.inner_text().startswith("Row 3, column 3, cup: ")
+        assert _number(said.inner_text().rstrip(".")) == pytest.approx(
+            float(heat[1].mean() + bias[1]), abs=0.006
+        )
+        numbers = [_number(text) for text in page.locator(".ledger td").all_inner_texts()]
+        assert numbers[-1] == pytest.approx(float(heat[1, 2, 2]), abs=0.006)
+        assert sum(numbers[:-1]) == pytest.approx(numbers[-1], abs=1e-6)
+        first = page.locator(".ledger th").first.inner_text()
+        assert first == f"channel {int((weights[1] * activations[:, 2, 2]).argmax())}"
+        page.mouse.wheel(0, 200)
+        assert said.inner_text().startswith("Row 3, column 3, cup: ")
+
+
 def test_the_spectrum_counts_what_lies_below(show: ShowFigure) -> None:
     values = torch.linspace(-2, 6, 801)
     counts, edges = torch.histogram(values, 16)
