@@ -436,6 +436,18 @@ def test_what_is_fine_is_not_reported(tmp_path: Path, markup: str) -> None:
 # ---- pictures
 
 
+def test_a_link_into_the_lab_names_what_it_has(tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    (lab / "index.html").write_text('<figure id="cat"></figure>')
+    (lab / "plan.js").write_text('const plan = {"steps":[{"name":"blocks.3.2"}]};')
+    right = ("cat/tiger%20cat/24", "cat/x//erase", "grow/blocks.3.2/44/0")
+    for place in right:
+        assert check_site.leads_somewhere(f"lab/index.html#{place}", tmp_path / "page.html", tmp_path)
+    for place in ("dog/x", "grow/blocks.9/1"):
+        assert not check_site.leads_somewhere(f"lab/index.html#{place}", tmp_path / "page.html", tmp_path)
+
+
 def test_photographic_pictures_become_lighter(tmp_path: Path) -> None:
     noise = numpy.random.default_rng(0).integers(0, 255, (60, 80, 4), dtype=numpy.uint8)
     Image.fromarray(noise).save(tmp_path / "photo.png")

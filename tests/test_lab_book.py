@@ -21,6 +21,7 @@ WEB = ROOT / "interp" / "lab" / "web"
 def test_the_address_of_the_lab_and_of_an_example() -> None:
     assert book_lab.address("", "book/segment-1/grad-cam") == "../../lab/index.html"
     assert book_lab.address("coffee", "book/index") == "../lab/index.html#coffee"
+    assert book_lab.address("cat/tiger cat/24", "book/index").endswith("#cat/tiger%20cat/24")
     missing = book_lab.Link().missing
     assert [missing(place) for place in ("", "coffee", "coffee/espresso//erase", "grow/blocks.3.2/44")] == [
         None

@@ -103,7 +103,17 @@ def leads_somewhere(address: str, path: Path, site: Path) -> bool:
     file = (path.parent / unquote(parts.path)).resolve() if parts.path else path
     if not file.exists() or not file.is_relative_to(site):
         return False
-    return not parts.fragment or file.suffix != ".html" or unquote(parts.fragment) in anchors(file)
+    place = unquote(parts.fragment)
+    return not place or file.suffix != ".html" or place in anchors(file) or is_state(place, file)
+
+
+def is_state(place: str, file: Path) -> bool:
+    """Tell whether a place is a state of a lab: EXAMPLE/CLASS/..., or grow/LAYER/..., of a layer that it has."""
+    first, _, rest = place.partition("/")
+    plan = file.with_name("plan.js")
+    if not plan.is_file():
+        return False
+    return first in anchors(file) if first != "grow" else f'"{rest.split("/")[0]}"' in plan.read_text("utf-8")
 
 
 @cache

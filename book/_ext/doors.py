@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from abc import abstractmethod
 from pathlib import Path
+from urllib.parse import quote
 
 from docutils import nodes
 from sphinx.util.docutils import ReferenceRole
@@ -13,7 +14,7 @@ from sphinx.util.docutils import ReferenceRole
 def address(page: str, place: str, docname: str) -> str:
     """Return the address of a place on a page of the site, as seen from a page of the book."""
     where = posixpath.relpath(page, posixpath.dirname(docname))
-    return f"{where}#{place}" if place else where
+    return f"{where}#{quote(place, safe='/')}" if place else where
 
 
 class Door(ReferenceRole):
