@@ -122,14 +122,20 @@
 
   /* ---- one job after the other ---- */
 
+  let waiting = null; // the last wish, while another is worked on
+
   async function work(words, job) {
-    if (busy || !engine) return;
+    if (!engine) return;
+    if (busy) { waiting = [words, job]; return; }
     busy = true;
     document.body.setAttribute("aria-busy", "true");
     if (words) tell(words);
     try { await job(); } catch (error) { tell(error.message, true); }
     busy = false;
     document.body.removeAttribute("aria-busy");
+    const next = waiting;
+    waiting = null;
+    if (next) await work(...next);
   }
 
   const look = (source, name) => work("Looking.", async () => {
@@ -340,6 +346,7 @@
     walking = !walking;
     $(".walk").textContent = walking ? "Stop" : "Walk through";
     for (let n = +$(".layer").value === depths.length - 1 ? 0 : +$(".layer").value; walking && n < depths.length; n++) {
+      if (busy) break; // something else was asked for
       $(".layer").value = n;
       await work("", drawDepth);
       await new Promise(done => setTimeout(done, 450));
@@ -573,7 +580,7 @@
   $("#classes").append(...[...plan.classes].sort().map(name => make("option", { value: name })));
   for (const example of document.querySelectorAll(".example")) {
     const picture = example.querySelector("img");
-    example.append(make("button", { type: "button", hidden: "", click: () => look(picture, example.id).then(() => $(".work").scrollIntoView({ block: "nearest" })) }, "Look at this"));
+    example.append(make("button", { type: "button", hidden: "", click: () => look(picture, example.id).then(() => $(".work").scrollIntoView()) }, "Look at this"));
   }
   const grown = plan.grown.includes(plan.first) ? plan.first : plan.grown[plan.grown.length >> 1];
   $(".layer").max = depths.length - 1;

@@ -110,7 +110,7 @@
     if (!link.closest(".doors")) continue;
     const button = make("button", { type: "button", className: "enlarge", textContent: "Enlarge", tabIndex: -1, ariaHidden: "true" });
     button.addEventListener("click", () => link.click());
-    link.after(button); // its tiles lead elsewhere
+    (link.closest(".pan") ?? link.parentElement).append(button); // its tiles lead elsewhere
   }
 
   // ---- peek: what a citation, a footnote or a figure number points to ----
@@ -130,7 +130,7 @@
     };
   };
   const target = (link, drawing) => {
-    const url = new URL(link.href), unit = card(url);
+    const url = new URL(link.href.baseVal ?? link.href, location), unit = card(url); // a link in a drawing has an object
     if (unit) return drawing ? unit(link.dataset.top) : link;
     if (url.pathname !== location.pathname || url.hash.length < 2) return null;
     const found = document.getElementById(decodeURIComponent(url.hash.slice(1)));
