@@ -94,8 +94,14 @@ def test_a_figure_number_shows_its_figure(site: Path, open_page: OpenPage) -> No
     # A figure of the page itself: a page from the disk may not read its neighbors.
     with open_page((site / "book/segment-1/convolution.html").as_uri()) as page:
         page.locator('a[href^="#"]:has(.std-numref)').first.focus()
-        assert page.locator(".peek figure img, .peek figure .tile").first.is_visible()
+        assert page.locator(".peek figure :is(img, .tile, canvas)").first.is_visible()
         assert page.locator(".peek [id], .peek button").count() == 0
+        ink = "one => one.toDataURL()"  # a figure that is drawn is drawn in its copy as well
+        copied = [one.evaluate(ink) for one in page.locator(".peek canvas").all()]
+        assert (
+            copied
+            == [one.evaluate(ink) for one in page.locator("#fig-conv-live canvas").all()][: len(copied)]
+        )
 
 
 def test_a_picture_grows_and_gives_the_place_back(site: Path, open_page: OpenPage) -> None:

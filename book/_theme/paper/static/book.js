@@ -144,7 +144,8 @@
     hide();
     box = make("div", { className: "peek", id: "peek", link });
     box.setAttribute("role", "note");
-    const copy = found.cloneNode(true);
+    const copy = found.cloneNode(true), drawn = $("canvas", found);
+    $("canvas", copy).forEach((canvas, n) => { if (drawn[n].width && drawn[n].height) canvas.getContext("2d").drawImage(drawn[n], 0, 0); }); // a copy is empty
     $("[id]", copy).concat(copy).forEach((node) => node.removeAttribute("id"));
     $("script, button, input, .copy, .controls", copy).forEach((node) => node.remove());
     $("[tabindex]", copy).forEach((node) => node.removeAttribute("tabindex"));
