@@ -81,7 +81,7 @@ def maps_and_masks(kept: Path) -> tuple[dict[str, Tensor], Tensor, Tensor, Tenso
     It is {layer: (N, C, GRID, GRID)}, the masks (N, GRID, GRID), the labels and the objects (N,) of all scenes.
     """
     if kept.exists():
-        found: tuple[dict[str, Tensor], Tensor, Tensor, Tensor] = torch.load(kept)
+        found: tuple[dict[str, Tensor], Tensor, Tensor, Tensor] = torch.load(kept, weights_only=True)
         return found
     model, every = zoo.load_model(), [scenes()[index] for index in range(SCENES)]
     parts = []

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.cli import lab, network
+from interp.cli import lab, network, numbers
 from interp.errors import BadInputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
 def check(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong before anything is loaded."""
     network.check(options)
-    lab.check_size(options)
+    numbers.check_side(options.size, *lab.SIDES)
     file = Path(options.onnx)
     if file.suffix != ".onnx":
         raise BadInputError(f"--onnx is a file whose name ends in .onnx; got {options.onnx!r}.")

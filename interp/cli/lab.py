@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interp.cli import network
+from interp.cli import network, numbers
 from interp.cli.texts import existing
 from interp.errors import BadInputError
 
@@ -58,23 +58,12 @@ def add_size(command: argparse.ArgumentParser) -> None:
 def check(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong before anything is loaded."""
     network.check(options)
-    check_size(options)
+    numbers.check_side(options.size, *SIDES)
     for file in options.images:
         existing("--images", file)
     folder = Path(options.output)
     if folder.exists() and not (folder / "plan.js").is_file() and (folder.is_file() or any(folder.iterdir())):
         raise BadInputError(f"{options.output!r} holds something else than a lab. Name a new folder.")
-
-
-def check_size(options: argparse.Namespace) -> None:
-    """Refuse a side that no network takes.
-
-    Raises:
-        BadInputError: it is too small or too large.
-    """
-    low, high = SIDES
-    if options.size is not None and not low <= options.size <= high:
-        raise BadInputError(f"--size is a side in pixels, from {low} to {high}; got {options.size}.")
 
 
 def load(options: argparse.Namespace) -> tuple[object, int | None]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from interp.cli import network
+from interp.cli import network, numbers
 from interp.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def add(commands: Commands) -> None:
 def check(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong before anything is loaded."""
     network.check(options)
-    if not 1 <= options.size <= 4096:
-        raise BadInputError(f"--size is a side in pixels, from 1 to 4096; got {options.size}.")
+    numbers.check_side(options.size, 1, 4096)
 
 
 def list_layers(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Options that are whole numbers with a least value, as a table: {option: (default, least, what it is)}."""
+"""Options that are whole numbers: a table {option: (default, least, what it is)}, and the side of images."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def check(options: argparse.Namespace, numbers: Numbers) -> None:
     for name, (_, least, _) in numbers.items():
         if getattr(options, name) < least:
             raise BadInputError(f"--{name} has to be at least {least}; got {getattr(options, name)}.")
+
+
+def check_side(side: int | None, low: int, high: int) -> None:
+    """Refuse a side of images, --size, that is too small or too large; None is the network's own.
+
+    Raises:
+        BadInputError: it is.
+    """
+    if side is not None and not low <= side <= high:
+        raise BadInputError(f"--size is a side in pixels, from {low} to {high}; got {side}.")

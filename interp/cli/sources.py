@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interp.cli import numbers
 from interp.cli.network import OWN
 from interp.cli.texts import existing
 from interp.errors import BadInputError, MissingFileError
@@ -55,8 +56,7 @@ def check(options: argparse.Namespace) -> None:
         MissingFileError: a file is not there.
     """
     kind, colon, rest = options.data.partition(":")
-    if not 8 <= options.size <= 4096:
-        raise BadInputError(f"--size is a side in pixels, from 8 to 4096; got {options.size}.")
+    numbers.check_side(options.size, 8, 4096)
     if options.labels:
         if not Path(options.data).is_dir():
             raise BadInputError(f"--labels is for a folder of images; --data is {options.data!r}.")
