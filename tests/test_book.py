@@ -418,6 +418,13 @@ def test_defects_of_a_page_are_found(tmp_path: Path, markup: str, problem: str) 
     assert any(problem in found for found in check_site.check(tmp_path))
 
 
+def test_a_notebook_that_is_too_large_is_found(tmp_path: Path) -> None:
+    for name, size in (("small", check_site.NOTEBOOK), ("large", check_site.NOTEBOOK + 1)):
+        (tmp_path / f"{name}.ipynb").write_bytes(bytes(size))
+    (problem,) = check_site.check(tmp_path)
+    assert problem.startswith("large.ipynb: a notebook of 4.0 MB")
+
+
 @pytest.mark.parametrize(
     "markup",
     [

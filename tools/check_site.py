@@ -2,8 +2,8 @@
 
     python tools/check_site.py _build/html
 
-Reported are requests to other hosts, formulas that could not be set, pictures without words, and links and files inside
-the site that do not exist. Links to other sites are not followed.
+Reported are requests to other hosts, formulas that could not be set, pictures without words, links and files inside
+the site that do not exist, and notebooks that are too large to open at once. Links to other sites are not followed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ IN_SCRIPT = re.compile(
     r"""["'`]((?:https?:)?//[^"'`]+)""",
 )
 PICTURE_NAME = re.compile(r"\S+\.(png|svg|jpe?g|webp|gif)$", re.IGNORECASE)
+NOTEBOOK = 4_000_000  # bytes that a published notebook may have
 BAD_FORMULA = ("katex-error", "#cc0000")
 
 
@@ -51,6 +52,8 @@ def check(site: Path) -> Iterator[str]:
             pattern = IN_STYLE if path.suffix == ".css" else IN_SCRIPT
             text = path.read_text(encoding="utf-8", errors="replace")
             yield from (f"{name}: asks another host: {address}" for address in pattern.findall(text))
+        elif path.suffix == ".ipynb" and (size := path.stat().st_size) > NOTEBOOK:
+            yield f"{name}: a notebook of {size / 1e6:.1f} MB; at most {NOTEBOOK / 1e6:g} are asked for"
 
 
 def page_problems(path: Path, site: Path) -> Iterator[str]:

@@ -20,7 +20,6 @@ import executed
 import install_cell
 import launch
 import nbformat
-from light_pictures import PHOTOGRAPHIC
 from nbformat import NotebookNode
 from PIL import Image
 from pybtex.database import Entry, parse_file
@@ -35,6 +34,7 @@ BLOCK_BREAK = re.compile(r"^\+\+\+.*\n", re.MULTILINE)
 DIRECTIVE = re.compile(r"^(:{3,}|`{3,})\{([\w-]+)\}[ \t]*(.*)\n((?:.*\n)*?)\1[ \t]*$", re.MULTILINE)
 OPTION = re.compile(r"\A(?::[\w-]+:.*\n)+|\A---\n(?:.*\n)*?---\n")
 FOLDED = {"hide-input", "remove-input", "remove-cell"}  # on the page; in the notebook these cells are closed
+SMALLER, QUALITY = 0.5, 75  # lines and areas stay PNG: as JPEG they are larger and blurred
 DROPPED = {"bibliography", "contents", "nb-exec-table", "eval-rst", "here", "wall"}
 
 
@@ -91,16 +91,16 @@ def _plain_cells(cell: NotebookNode, words: Words, docname: str) -> list[Noteboo
 
 
 def _light(output: NotebookNode) -> NotebookNode:
-    """Keep a photographic picture of an output as JPEG: its PNG is several times larger, and here it is text."""
+    """Keep a picture of an output as JPEG where that halves it: in a notebook pictures are text, so they are costly."""
     data = output.get("data", {})
     if "image/png" not in data:
         return output
     png = base64.b64decode(data["image/png"])
     with Image.open(io.BytesIO(png)) as picture:
-        if len(png) < PHOTOGRAPHIC * picture.width * picture.height:
-            return output
-        data["image/jpeg"] = base64.b64encode(_jpeg(picture.convert("RGBA"))).decode()
-    del data["image/png"]
+        jpeg = _jpeg(picture.convert("RGBA"))
+    if len(jpeg) < SMALLER * len(png):
+        data["image/jpeg"] = base64.b64encode(jpeg).decode()
+        del data["image/png"]
     return output
 
 
@@ -108,7 +108,7 @@ def _jpeg(picture: Image.Image) -> bytes:
     on_white = Image.new("RGB", picture.size, "white")
     on_white.paste(picture, mask=picture.getchannel("A"))
     buffer = io.BytesIO()
-    on_white.save(buffer, "JPEG", quality=88)
+    on_white.save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
 
 
