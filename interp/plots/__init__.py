@@ -15,6 +15,7 @@ except ImportError as error:
 from interp.plots.bands import bands
 from interp.plots.channels import feature_maps, filters, matrix
 from interp.plots.charts import bars, confusion, curves, histogram
+from interp.plots.circuit import circuit
 from interp.plots.figure import PAGE_WIDTH, TEXT_WIDTH, Figure
 from interp.plots.maps import explained
 from interp.plots.network import chain, network
@@ -33,6 +34,7 @@ __all__ = [
     "bands",
     "bars",
     "chain",
+    "circuit",
     "colorize",
     "confusion",
     "curves",
