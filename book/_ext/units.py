@@ -32,7 +32,7 @@ BEHIND = re.compile(
 )
 BEFORE = re.compile(r"[Cc]hannel\s(\d+)\s(?:of|in)\s(?:the\slayer\s)?$")
 TITLE = re.compile(
-    r"(?:(?!channel\b)(?P<layer>[\w.]*[a-z][\w.]*)(?:,|:|/)? ?)?(?:channel )?[-\u2212]?(?P<channel>\d+)\b(?![.,]\d)"
+    r"(?:(?!channel\b)(?P<layer>[\w.]*[a-z][\w.]*)(?:,|:|/)? ?)?(?:channel )?[-+\u2212]?(?P<channel>\d+)\b(?![.,]\d)"
 )
 LAYER = re.compile(r"[A-Za-z_]\w*\.\d+[\w.]*")  # also one that the microscope does not have
 ASKED = re.compile(
