@@ -211,7 +211,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "lab"
     units = lab.Units("blocks.4.2", 112, "sheet.webp", 16, "page#")
     example = lab.Example("cat", 'a "cat" & more', zoo.photograph("cat"))
-    lab.write(zoo.load_model(), folder, [example], lab.Frame(units=units))
+    scenes = lab.Scenes(
+        "9 scenes", "../scenes/", ("a.webp", "b.webp"), {"act_head": [[1, 0]] * 1280}, "They are mine."
+    )
+    onward = (("The microscope", "../microscope/index.html", "every channel"),)
+    lab.write(zoo.load_model(), folder, [example], lab.Frame(units=units, scenes=scenes, onward=onward))
     return folder
 
 
@@ -237,6 +241,17 @@ def test_the_site_says_what_its_weights_are(site: Path, planned: lab.Plan) -> No
         "cat": (site / "examples" / "cat.webp").read_bytes()
     }
     assert f"({len(packed) / 1e6:.1f} MB)" in (site / "index.html").read_text()
+
+
+def test_the_site_knows_the_strongest_scenes_and_where_to_go_next(site: Path) -> None:
+    told, page = script(site / "plan.js"), (site / "index.html").read_text()
+    assert [told["scenes"]["files"][number] for number in told["scenes"]["best"]["act_head"][7]] == [
+        "b.webp",
+        "a.webp",
+    ]
+    assert "Strongest scenes: of 9 scenes, those in which the channel is largest" in page
+    assert "They are mine." in page
+    assert '<a href="../microscope/index.html">The microscope</a>: every channel' in page
 
 
 def test_the_page_obeys_its_own_policy(site: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 import sys
 from pathlib import Path
@@ -13,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
 
 import lab as book_lab  # noqa: E402
+import measure_lab  # noqa: E402
+
+from interp import lab  # noqa: E402
 
 CHAPTER = ROOT / "book" / "lab" / "network-in-100-lines.md"
 WEB = ROOT / "interp" / "lab" / "web"
@@ -47,6 +52,31 @@ def test_what_lies_on_the_site_is_not_written_again(tmp_path: Path, monkeypatch:
     book_lab.publish(app, ValueError("the build failed"))
     book_lab.publish(SimpleNamespace(builder=SimpleNamespace(format="latex"), outdir=str(tmp_path)), None)
     assert len(written) == 2
+
+
+def test_the_scenes_are_the_strongest_of_their_channels() -> None:
+    held = json.loads(book_lab.SCENES.read_text())
+    best = [[int(scene) for scene in one.split()] for one in held["best"]]
+    channels = [0, 254, 795, 1156]  # and what the microscope's first scenes give, which are none of theirs
+    numbers = sorted({*range(8), *(scene for channel in channels for scene in best[channel])})
+    table = measure_lab.values(numbers)
+    for channel in channels:
+        values = dict(zip(numbers, table[:, channel].tolist(), strict=True))
+        stored = [values.pop(scene) for scene in best[channel]]
+        assert all(first > second - 1e-3 for first, second in itertools.pairwise(stored))
+        assert min(stored) > max(values.values()) - 1e-3
+
+
+def test_the_lab_shows_scenes_of_the_last_layer_and_of_the_microscopes() -> None:
+    scenes = book_lab._scenes(lab.Scenes)
+    layer, count = book_lab._deepest()
+    assert {name: len(units) for name, units in scenes.best.items()} == {"act_head": 1280, layer: count}
+    assert all(len(unit) <= book_lab.SHOWN for units in scenes.best.values() for unit in units)
+    first = json.loads(book_lab.SCENES.read_text())["best"][5].split()[0]
+    assert (
+        scenes.files[scenes.best["act_head"][5][0]] == f"{int(first) // 1000:03}/{int(first) % 1000:03}.webp"
+    )
+    assert "General Public License" in scenes.credit
 
 
 @pytest.mark.parametrize(

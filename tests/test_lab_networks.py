@@ -14,11 +14,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from _pytest.outcomes import Failed
 from test_lab import said_by
 from torch import Tensor, nn
 
 from interp import attribution, cli, image, lab, zoo
 from interp.errors import BadInputError
+from interp.lab import site
 from interp.lab.plan import names_of, packed, side_of, traced
 
 
@@ -289,6 +291,57 @@ def test_weights_that_16_bits_cannot_tell_apart_are_refused() -> None:
     model.head.bias.data.zero_()
     with pytest.raises(BadInputError, match=r"in 16 bits.* change by \d+ %"):
         lab.plan(model, side=16)
+
+
+def at_another_side(end: Callable[[Tensor], Tensor], folder: Path) -> tuple[Any, nn.Module, Tensor]:
+    """Return what the engine of a network packed for 16 pixels says of an image of 24, the network, and the image."""
+    model = Plain(end, inside=8 * 256).eval()
+    plan, images = lab.plan(model, side=16), torch.rand(1, 3, 24, 24)
+    (folder / "plan.json").write_text(json.dumps(plan.as_json()))
+    plan.weights.astype("<f2").tofile(folder / "weights.f16")
+    images.numpy().astype("<f4").tofile(folder / "other.f32")
+    return said_by("sides.js", folder), model, images
+
+
+def test_a_pooling_that_changed_nothing_pools_images_of_another_side(tmp_path: Path) -> None:
+    said, model, images = at_another_side(lambda x: F.adaptive_avg_pool2d(x, 16).flatten(1), tmp_path)
+    with torch.no_grad():
+        wanted = model(images)[0]
+    assert torch.allclose(torch.tensor(said["logits"]), wanted, atol=2e-3)
+    assert said["told"] == ["This page is made for images of 16 pixels a side, and this one has 24."] * 2
+
+
+def test_flattened_places_are_no_window_that_slides(tmp_path: Path) -> None:
+    said, _, _ = at_another_side(lambda x: x.flatten(1), tmp_path)
+    assert "takes 16 × 16 places" in said["logits"]
+    assert "images of 16 pixels" in said["logits"]
+
+
+class Counting(nn.Module):
+    """Counts how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain, self.calls = Plain(mean), nn.Buffer(torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return self.plain(images)
+
+
+def test_a_network_that_changes_itself_is_told_so() -> None:
+    with pytest.raises(BadInputError, match=r"changes 'calls', such as a count"):
+        lab.plan(Counting().eval(), side=16)
+
+
+def test_many_weights_are_told_before_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "HEAVY", 1000)
+    monkeypatch.setattr(site, "_write_weights", lambda *_: pytest.fail("written before it was told"))
+    with pytest.warns(UserWarning, match=r"are \d+ MB in 16 bits.*weights.js") as told, pytest.raises(Failed):
+        lab.write(Plain(mean).eval(), tmp_path / "site", [], side=16)
+    assert len(told) == 1
 
 
 def test_classes_that_would_be_one_name_are_told_apart() -> None:

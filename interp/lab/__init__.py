@@ -2,7 +2,7 @@
 
 from interp.lab.exchange import export_onnx
 from interp.lab.plan import LOGITS, MAPS, Plan, Step, plan
-from interp.lab.site import Example, Frame, Units, engine_script, evidence, write
+from interp.lab.site import Example, Frame, Scenes, Units, engine_script, evidence, write
 
 __all__ = [
     "LOGITS",
@@ -10,6 +10,7 @@ __all__ = [
     "Example",
     "Frame",
     "Plan",
+    "Scenes",
     "Step",
     "Units",
     "engine_script",

@@ -201,6 +201,7 @@ def exported(model: nn.Module, side: int, batch: int = 1) -> Graph:
             f"torch.export cannot follow this network on an image of {side} x {side} pixels: {reason:.400}. If it is "
             "the size: give another side."
         ) from error
+    _check_unchanged(graph.program)
     returned = graph.output
     if not isinstance(returned, Node) or len(shape(returned)) != 2:
         found = f"a tensor {shape(returned)}" if isinstance(returned, Node) else type(returned).__name__
@@ -208,6 +209,19 @@ def exported(model: nn.Module, side: int, batch: int = 1) -> Graph:
             f"The lab needs a network that returns logits (N, classes); this one returns {found}."
         )
     return graph
+
+
+def _check_unchanged(program: ExportedProgram) -> None:
+    """Refuse a network that changes itself while it runs."""
+    signature = program.graph_signature
+    changed = {**signature.buffers_to_mutate, **getattr(signature, "parameters_to_mutate", {})}
+    if changed:
+        names = ", ".join(map(repr, dict.fromkeys(changed.values())))
+        raise BadInputError(
+            f"The forward pass of this network changes {names}, such as a count of its calls, so that the same image "
+            "need not give the same twice. The lab needs a network that only reads what it holds: leave that line out "
+            "in evaluation mode (if self.training: ...)."
+        )
 
 
 def kind(node: Node) -> str:

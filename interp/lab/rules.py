@@ -91,6 +91,7 @@ def _linear(to: Translation, node: Node, given: Given) -> Value:
     form: Step = {"op": "product", "source": value.name}
     if not value.alone:
         form = {"op": "conv", "source": value.name, "kernel": _short(kernel), "stride": 1, "padding": 0}
+        form["whole"] = True
     return to.put(node, Value("", rows, 1, 1, flat=True), form, (weight, bias))
 
 
@@ -282,8 +283,6 @@ def _areas(to: Translation, node: Node, given: Given) -> Value:
     value, (height, width) = _places(given["self"]), shape(node)[2:]
     if is_mean(node):
         return _mean(to, node, given)
-    if (height, width) == (value.height, value.width):
-        return _as_it_is(to, node, given)
     step = Step(op="areas", source=value.name, cells=[height, width])
     return to.put(node, replace(value, height=height, width=width), step)
 

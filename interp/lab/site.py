@@ -8,7 +8,8 @@ import hashlib
 import html
 import io
 import json
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
@@ -30,6 +31,7 @@ AS_THEY_ARE = ("theme.js", "random.js", "photograph.js", "lab.js")
 COLORS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))  # viridis, in four parts
 QUALITY = 90
 COUNTED = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+HEAVY = 50_000_000  # bytes of weights that are worth a warning
 HEAT = 0.6  # how much of the color of the map lies over the photograph
 
 
@@ -53,6 +55,25 @@ class Units:
 
 
 @dataclass(frozen=True)
+class Scenes:
+    """The pictures that drive each channel of some layers most.
+
+    Attributes:
+        words: what they were chosen from: "1,200 scenes".
+        folder: the address of their folder, with a slash at its end.
+        files: their names in it.
+        best: {layer: for each channel the numbers of its files, the strongest first}; none for a silent channel.
+        credit: whose they are.
+    """
+
+    words: str
+    folder: str
+    files: tuple[str, ...]
+    best: Mapping[str, Sequence[Sequence[int]]]
+    credit: str = ""
+
+
+@dataclass(frozen=True)
 class Frame:
     """What stands around the lab. An empty address leaves the link out.
 
@@ -63,6 +84,8 @@ class Frame:
         recipe: the address of the chapter on the pictures that the lab grows.
         credit: whose the photographs are.
         units: what is known of the channels of an earlier layer; None for nothing.
+        scenes: pictures that drive the channels; None for none.
+        onward: where a reader may go next: (words, address, what is there).
         heading: of the page.
         network: what the page calls the network at the beginning of a sentence.
         named: its name.
@@ -75,6 +98,8 @@ class Frame:
     recipe: str = "../book/segment-2/better-coordinates.html"
     credit: str = ""
     units: Units | None = None
+    scenes: Scenes | None = None
+    onward: tuple[tuple[str, str, str], ...] = ()
     heading: str = "The live lab"
     network: str = "The network of this book"
     named: str = "EfficientNet-Lite0"
@@ -131,9 +156,13 @@ def write(
 
     Raises:
         BadInputError: the lab cannot run the network; then nothing is written.
+
+    Warns:
+        UserWarning: the weights are many to load for a page.
     """
     program, graph, side = traced(model, side)
     frame, planned = frame or Frame(), packed(program, graph, side, names_of(model, program, class_names))
+    _warn_of_size(planned)
     (folder / "examples").mkdir(parents=True, exist_ok=True)
     for old in (folder / "examples").glob("*.webp"):
         old.unlink()
@@ -182,6 +211,18 @@ def _write_weights(planned: Plan, folder: Path) -> int:
     return len(packed)
 
 
+def _warn_of_size(planned: Plan) -> None:
+    """Tell how much a reader will have to load, where that is much."""
+    size = 2 * planned.weights.size
+    if size > HEAVY:
+        warnings.warn(
+            f"The weights are {size / 1e6:.0f} MB in 16 bits. Whoever opens the page loads nearly as much, and its "
+            "browser needs several times that. weights.js, for pages opened from a folder, takes about "
+            f"{1.24 * size / 1e6:.0f} MB more: on a server it may be deleted.",
+            stacklevel=3,
+        )
+
+
 def _plan_script(planned: Plan, size: int, frame: Frame) -> str:
     kernels = base64.b64encode((WEB / "kernels.wasm").read_bytes()).decode()
     more = {
@@ -190,6 +231,7 @@ def _plan_script(planned: Plan, size: int, frame: Frame) -> str:
         "kernels": kernels,
         "colors": COLORS,
         "units": frame.units and asdict(frame.units),
+        "scenes": frame.scenes and asdict(frame.scenes),
         "first": frame.grown[0],
     }
     return f"const plan = {json.dumps({**planned.as_json(), **more}, separators=(',', ':'))};\n"
@@ -217,6 +259,8 @@ def _page(frame: Frame, planned: Plan, figures: Sequence[str], size: int) -> str
         megabytes=f"{size / 1e6:.1f}",
         classes=len(planned.class_names),
         layer=html.escape(frame.units.layer if frame.units else ""),
+        onward=_onward(frame.onward),
+        scenes=html.escape(_of_scenes(frame.scenes)),
         channel=frame.grown[1],
         side=planned.side,
         tenth=_counted(max(1, round(places / 10))),
@@ -233,6 +277,33 @@ def _bar(frame: Frame) -> str:
     if not book:
         return f'<span class="home">{title}</span>'
     return f'<a class="home" href="{book}">{title}</a>\n  <a class="door" href="{book}">Contents</a>'
+
+
+def _onward(doors: Sequence[tuple[str, str, str]]) -> str:
+    """Return a list of links, or nothing."""
+    items = "\n".join(
+        f'      <li><a href="{html.escape(address)}">{html.escape(words)}</a>: {html.escape(what)}</li>'
+        for words, address, what in doors
+    )
+    if not items:
+        return ""
+    return f"""  <section class="onward">
+    <h2>Where next</h2>
+    <ul>
+{items}
+    </ul>
+  </section>
+
+"""
+
+
+def _of_scenes(scenes: Scenes | None) -> str:
+    if scenes is None:
+        return ""
+    return (
+        f"Strongest scenes: of {scenes.words}, those in which the channel is largest, on average over its places. "
+        f"Other pictures would give others. {scenes.credit}"
+    ).strip()
 
 
 def _counted(count: int) -> str:

@@ -35,8 +35,9 @@ class Step(TypedDict, total=False):
     `op` is product (a 1x1 convolution), depthwise, conv, scale, add, multiply, join, curve, zeros, most (max pooling),
     average, areas (average pooling to a number of cells) or mean. The first four have `weights` and a `bias`, the
     places of their first numbers. Steps with a kernel have its side, or [height, width], and `stride`, `dilation` and
-    `padding` alike; no padding means TensorFlow's, with as many places as the stride allows. `limits` are those of a
-    ReLU that follows: [0], or [0, 6].
+    `padding` alike; no padding means TensorFlow's, with as many places as the stride allows. A `whole` kernel is a
+    linear layer behind flattened places: it fits images of one size. `limits` are those of a ReLU that follows: [0], or
+    [0, 6].
     """
 
     name: str
@@ -50,6 +51,7 @@ class Step(TypedDict, total=False):
     dilation: Pair
     padding: Pair
     groups: int
+    whole: bool
     ceil: bool
     padded: bool
     cells: list[int]

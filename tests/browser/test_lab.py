@@ -327,6 +327,52 @@ def test_memory_stays_small(folder: Path, server: str, browser: Any) -> None:
     assert max(held) < 300e3
 
 
+def test_loading_can_be_cancelled_and_begun_again(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html") as page:
+        held: list[Any] = []
+        page.route("**/weights-*", lambda route: held.append(route))  # no answer
+        page.click(".load")
+        page.wait_for_selector(".cancel:not([hidden])")
+        page.click(".cancel")
+        until(page, "document.querySelector('.status').textContent === 'Cancelled.'")
+        assert not page.locator(".cancel").is_visible()
+        page.unroute("**/weights-*")
+        loaded(page)
+
+
+def test_a_channel_of_the_last_layer_has_scenes_and_grows(
+    folder: Path, server: str, open_page: OpenPage
+) -> None:
+    with open_page(f"{server}/lab/index.html#coffee/espresso/24//5,7") as page:
+        loaded(page)
+        until(page, f"{FIRST} && document.querySelectorAll('.offs:not([hidden])').length")
+        assert "5, 7" in page.inner_text(".offs")
+        until(page, "[...document.querySelectorAll('.scenes img')].length === 24")
+        page.locator(".channels").scroll_into_view_if_needed()
+        until(page, "[...document.querySelectorAll('.scenes img')].every(one => one.naturalWidth === 224)")
+        assert page.locator(".tiles a img").count() == 18
+        assert page.locator(".other canvas").is_visible()
+        channel = page.locator(".channels tbody th").first.inner_text()
+        page.locator(".channels tbody tr").first.get_by_role("button").nth(1).click()
+        until(page, "/^Step/.test(document.querySelector('.grown figcaption').textContent)")
+        page.click(".grow .stop")
+        until(
+            page,
+            f"/act_head, channel {channel}, seed 0: .* after/.test(document.querySelector('.status').textContent)",
+        )
+        assert page.trouble == []
+
+
+def test_an_address_says_how_many_steps(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html#grow/blocks.1.0/3/5//32/still") as page:
+        loaded(page)
+        until(
+            page, "/without turning: .* after 32 steps/.test(document.querySelector('.status').textContent)"
+        )
+        assert page.evaluate("location.hash") == "#grow/blocks.1.0/3/5//32/still"
+        assert page.trouble == []
+
+
 def test_damaged_weights_are_refused_and_asked_for_again(
     folder: Path, server: str, open_page: OpenPage
 ) -> None:

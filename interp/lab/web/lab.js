@@ -105,7 +105,7 @@
       const { fast } = await engine("load", { plan, kernels: decoded(plan.kernels), weights: bytes.buffer });
       $(".start").hidden = true;
       $(".own").hidden = false;
-      $(".grow").hidden = !plan.grown.length;
+      $(".grow").hidden = !growable.length;
       document.querySelectorAll(".example button").forEach(one => { one.hidden = false; });
       tell(`The network is here. Choose a picture.${fast ? "" : " This browser has no WebAssembly with SIMD: it takes seconds instead of tenths."}${canvasIsNoisy() ? " This browser puts noise into pictures that a page reads: the network sees the noise too." : ""}`);
       fromAddress();
@@ -184,8 +184,8 @@
   }
 
   async function drawMap() {
-    const ofPlaces = state.kind === "map";
-    const map = ofPlaces ? enlarged(mapOf(state.target), ACROSS) : (await engine("saliency", { target: state.target })).map;
+    const ofPlaces = state.kind === "map", slopes = (await engine("saliency", { target: state.target })).map;
+    const map = ofPlaces ? enlarged(mapOf(state.target), ACROSS) : slopes;
     const sorted = ofPlaces ? null : Float32Array.from(map).sort();
     const most = ofPlaces ? Math.max(...mapOf(state.target), 1e-9) : sorted[Math.floor(0.995 * sorted.length)] || 1e-9;
     const context = $(".heat").getContext("2d"), picture = context.createImageData(side, side);
@@ -200,6 +200,11 @@
     $(".about").textContent = ofPlaces ? `${name}: the mean of the map is ${number(mean)}; with the bias ${signed(bias)} that is the logit, ${number(state.logits[state.target])}. Evidence against the class is shown as 0.`
       : `${name}: how much the logit changes with a color of each pixel (the largest of three; yellow is the top half percent).`;
     if (!exact) return;
+    const other = ofPlaces ? `Beside it: saliency for ${name}, how much the logit changes with a color of each pixel.` : `Beside it: the evidence for ${name} at each of ${PLACES} places.`;
+    drawCells($(".other canvas"), ofPlaces ? slopes : mapOf(state.target), ofPlaces ? side : ACROSS);
+    $(".other canvas").setAttribute("aria-label", other);
+    $(".other figcaption").textContent = other;
+    $(".other").hidden = state.guess !== null;
     const hot = order(mapOf(state.target))[0];
     $(".heat").parentElement.setAttribute("aria-label", `Most evidence for ${name} in row ${Math.floor(hot / ACROSS) + 1}, column ${hot % ACROSS + 1}`);
   }
@@ -377,8 +382,13 @@
     $(".rest").textContent = "";
     if (state.place === null) return;
     const { target, place } = state, { best, sum, against } = await engine("parts", { target, place, count: SHOWN });
+    const withScenes = scenesOf(plan.last) !== null;
+    document.querySelectorAll(".with-scenes").forEach(one => { one.hidden = !plan.scenes; });
+    $(".channels .with-scenes").hidden = !withScenes;
     $(".channels tbody").replaceChildren(...best.map(({ channel, share }) => make("tr", {}, make("th", { scope: "row" }, String(channel)), make("td", {}, signed(share)),
-      make("td", {}, make("button", { type: "button", "aria-label": `Switch channel ${channel} off`, click: () => toggle(channel) }, "Switch off")))));
+      ...(withScenes ? [make("td", {}, make("div", { class: "scenes" }, ...scenes(plan.last, channel)))] : []),
+      make("td", {}, make("div", { class: "buttons" }, make("button", { type: "button", "aria-label": `Switch channel ${channel} off`, click: () => toggle(channel) }, "Switch off"),
+        make("button", { type: "button", "aria-label": `Grow a picture for channel ${channel}`, click: () => growFor(plan.last, channel) }, "Grow"))))));
     const named = best.reduce((all, one) => all + one.share, 0);
     $(".rest").textContent = `Row ${Math.floor(place / ACROSS) + 1}, column ${place % ACROSS + 1}, ${plan.classes[target]}: all channels together add ${signed(sum)} here, these ${SHOWN} ${signed(named)}, those that speak against it ${signed(against)}.`;
     if (!plan.units) { $(".units").hidden = true; return; }
@@ -387,9 +397,14 @@
       const words = `channel ${channel}, ${signed(share)}`, tile = make("span", { class: "tile", role: "img", "aria-label": `Optimized for channel ${channel}` }), { columns, count } = plan.units, rows = Math.ceil(count / columns);
       Object.assign(tile.style, { backgroundImage: `url("${plan.units.sheet}")`, backgroundSize: `${100 * columns}% ${100 * rows}%`,
         backgroundPosition: `${100 * (channel % columns) / (columns - 1)}% ${100 * Math.floor(channel / columns) / (rows - 1)}%` });
-      return make("li", {}, make("a", { href: `${plan.units.pages}${channel}` }, tile, words));
+      return make("li", {}, make("a", { href: `${plan.units.pages}${channel}` }, tile, ...scenes(plan.units.layer, channel), make("span", {}, words)));
     }));
   }
+
+  /* The pictures that drive a channel most, where the page knows some. */
+  const scenesOf = layer => plan.scenes?.best[layer] ?? null;
+  const scenes = (layer, channel) => (scenesOf(layer)?.[channel] ?? []).map((which, n) =>
+    make("img", { src: `${plan.scenes.folder}${plan.scenes.files[which]}`, alt: `Scene ${n + 1} of those that drive channel ${channel} most`, loading: "lazy", width: 96, height: 96 }));
 
   function drawOff() {
     $(".offs").hidden = !state.off.length;
@@ -402,6 +417,7 @@
     Object.assign(state, { off: channels }, await engine("without", { channels }));
     forget();
     await drawAll();
+    toAddress();
     tell(`${plan.classes[state.target]}: logit ${number(before)} before, ${number(state.logits[state.target])} now. First: ${plan.classes[order(state.logits)[0]]}.`);
   });
 
@@ -442,10 +458,11 @@
 
   /* ---- growing a picture ---- */
 
+  const STEPS = "96", growable = plan.grown.includes(plan.last) || !exact ? plan.grown : [...plan.grown, plan.last];
   const channelsOf = layer => plan.steps.find(step => step.name === layer).channels;
 
   function limitChannel() {
-    const most = channelsOf($(".grow select").value) - 1, field = $(".grow [name=channel]");
+    const most = channelsOf($(".grow [name=layer]").value) - 1, field = $(".grow [name=channel]");
     field.max = most;
     field.value = Math.min(Math.max(Math.round(+field.value) || 0, 0), most);
     $(".grow .most-channel").textContent = `0 to ${most}`;
@@ -457,7 +474,7 @@
 
   const grow = () => work("Growing.", async () => {
     limitChannel();
-    const form = $(".grow form").elements, steps = 96, began = performance.now(), figures = [...document.querySelectorAll(".grown")];
+    const form = $(".grow form").elements, steps = +form.steps.value, began = performance.now(), figures = [...document.querySelectorAll(".grown")];
     const wanted = { layer: form.layer.value, channel: +form.channel.value, steps, seed: Math.round(+form.seed.value) || 0, transforms: form.transforms.checked, side: GROWN };
     const also = beside(wanted, form.beside.value), all = [wanted, ...also.map(one => ({ ...wanted, ...one }))];
     const part = (which, tag) => figures[which].querySelector(tag);
@@ -477,12 +494,20 @@
       });
       $(".grow .save").hidden = false;
       tell(`${said.join(" ")} ${took} s.`);
-      toAddress(["grow", wanted.layer, wanted.channel, wanted.seed, form.beside.value]);
+      toAddress(["grow", wanted.layer, wanted.channel, wanted.seed, form.beside.value, form.steps.value === STEPS && wanted.transforms ? "" : form.steps.value, wanted.transforms ? "" : "still"]);
     } finally {
       $(".grow .go").hidden = false;
       $(".grow .stop").hidden = true;
     }
   });
+
+  function growFor(layer, channel) {
+    const form = $(".grow form").elements;
+    form.layer.value = layer;
+    form.channel.value = channel;
+    $(".grow").scrollIntoView();
+    return grow();
+  }
 
   /* The pictures as they stand, one file each. */
   const save = () => [...document.querySelectorAll(".grown:not([hidden]) canvas")].forEach((canvas, which) => canvas.toBlob(blob => {
@@ -491,26 +516,28 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }));
 
-  /* ---- the address holds the state: #example/class/place/view, or #grow/layer/channel/seed/beside ---- */
+  /* ---- the address holds the state: #example/class/place/view/off, or #grow/layer/channel/seed/beside/steps/still ---- */
 
   const VIEWS = { saliency: () => { $("[value=saliency]").checked = true; state.kind = "saliency"; viewed("saliency"); return work("", drawMap); }, erase: compare, delete: deletion, shuffle, depth: walk };
 
   const viewed = name => { state.view = name; toAddress(); };
 
   function toAddress(parts) {
-    const said = parts ?? [state.name, plan.classes[state.target], state.place ?? "", state.view];
+    const said = parts ?? [state.name, plan.classes[state.target], state.place ?? "", state.view, state.off.join()];
     while (said.at(-1) === "") said.pop();
     const address = parts || state.name ? `#${said.map(encodeURIComponent).join("/")}` : location.pathname + location.search;
     try { history.replaceState(null, "", address); } catch { /* some browsers keep the address of a file as it is */ }
   }
 
   async function fromAddress() {
-    const [name, label, place, view, last] = location.hash.slice(1).split("/").map(part => { try { return decodeURIComponent(part); } catch { return part; } }), picture = [...document.querySelectorAll(".example")].find(one => one.id === name);
+    const [name, label, place, view, last, steps, still] = location.hash.slice(1).split("/").map(part => { try { return decodeURIComponent(part); } catch { return part; } }), picture = [...document.querySelectorAll(".example")].find(one => one.id === name);
     if (!engine) return;
     if (name === "grow") {
       const form = $(".grow form").elements, set = (field, value) => { if (value !== undefined) field.value = value; };
-      if (plan.grown.includes(label)) form.layer.value = label;
+      if (growable.includes(label)) form.layer.value = label;
       set(form.channel, place); set(form.seed, view); set(form.beside, last);
+      form.steps.value = [...form.steps.options].some(one => one.value === steps) ? steps : STEPS;
+      form.transforms.checked = still !== "still";
       $(".grow").scrollIntoView();
       await grow();
       return;
@@ -521,6 +548,8 @@
     await work("", async () => {
       if (index >= 0) state.target = index;
       if (/^\d+$/.test(place ?? "") && +place < PLACES) state.place = +place;
+      const off = exact && last ? [...new Set(last.split(",").filter(one => /^\d+$/.test(one) && +one < channelsOf(plan.last)).map(Number))] : [];
+      if (off.length) Object.assign(state, { off }, await engine("without", { channels: off }));
       await drawAll();
       toAddress();
     });
@@ -531,7 +560,7 @@
 
   function themes() {
     const button = $(".theme"), modes = ["auto", "light", "dark"], root = document.documentElement;
-    const set = mode => { if (mode === "auto") delete root.dataset.theme; else root.dataset.theme = mode; button.textContent = `Colors: ${mode}`; };
+    const set = mode => { if (mode === "auto") delete root.dataset.theme; else root.dataset.theme = mode; button.textContent = `Colors: ${mode}`; button.setAttribute("aria-label", `Colors: ${mode}. Press to change.`); };
     button.hidden = false;
     set(root.dataset.theme || "auto");
     button.addEventListener("click", () => {
@@ -582,11 +611,11 @@
     const picture = example.querySelector("img");
     example.append(make("button", { type: "button", hidden: "", click: () => look(picture, example.id).then(() => $(".work").scrollIntoView()) }, "Look at this"));
   }
-  const grown = plan.grown.includes(plan.first) ? plan.first : plan.grown[plan.grown.length >> 1];
+  const grown = plan.grown.includes(plan.first) ? plan.first : growable[plan.grown.length >> 1];
   $(".layer").max = depths.length - 1;
   $(".layer").value = depths.length - 1;
   $(".depth").hidden = !depths.length;
-  $(".grow select").append(...plan.grown.map(name => make("option", name === grown ? { selected: "" } : {}, name)));
+  $(".grow [name=layer]").append(...growable.map(name => make("option", name === grown ? { selected: "" } : {}, name)));
   if (grown) limitChannel();
   listen();
 })();

@@ -43,6 +43,8 @@ const operations = {
   },
 
   conv(step, from, to, limits) {
+    if (step.whole && (from.height !== pair(step.kernel)[0] || from.width !== pair(step.kernel)[1]))
+      throw new Error(`${step.name} takes ${pair(step.kernel).join(" × ")} places, and an image of ${this.side} pixels a side has ${from.height} × ${from.width} there: this network takes images of ${this.plan.side} pixels.`);
     this.parts(step, from, to, ({ weights, first, some, all, group, rows, columns }) => {
       this.unfold(step, from, to, group * all + first, some);
       this.matrix(weights, all * this.taps(step), 1, first ? 0 : this.at(step.bias + group * rows), this.frame, to.value + group * rows * to.size,

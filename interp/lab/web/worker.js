@@ -43,6 +43,12 @@ function serve(scope) {
       return { at, values };
     });
   };
+  /* What stands in for the network's own images has their size. */
+  const fitting = pixels => {
+    const side = Math.sqrt(pixels.length / network.plan.mean.length);
+    if (side !== network.plan.side) throw new Error(`This page is made for images of ${network.plan.side} pixels a side, and this one has ${side}.`);
+    return pixels;
+  };
   const outcome = () => { run(); return { logits: logits(), maps: maps() }; };
 
   const jobs = {
@@ -56,7 +62,7 @@ function serve(scope) {
 
     /* Another image, all channels on. */
     look({ pixels }) {
-      image = pixels; shown = false; off = [];
+      image = fitting(pixels); shown = false; off = [];
       return outcome();
     },
 
@@ -68,7 +74,7 @@ function serve(scope) {
 
     /* The logits of other pixels; the image stays the one that is looked at. */
     score({ pixels }) {
-      network.show(pixels); network.forward(last || "input"); shown = false;
+      network.show(fitting(pixels)); network.forward(last || "input"); shown = false;
       finish();
       return { logits: logits() };
     },
@@ -103,7 +109,7 @@ function serve(scope) {
     views({ pixels, target, seed = null }) {
       const kept = seed === null ? [] : forget(seed);
       try {
-        network.show(pixels ?? image); network.forward(last);
+        network.show(fitting(pixels ?? image)); network.forward(last);
         finish();
         const map = network.plane("maps", target).map(value => value - bias(target));
         return { map, saliency: slopes(target), logit: network.plane("logits", target)[0] };
