@@ -381,7 +381,17 @@ def test_every_chapter_says_where_it_stands() -> None:
     assert look.place_of("book/segment-1/convolution") == "Segment 1, chapter 2 of " + str(
         len(look._parts()["Segment 1"])
     )
-    assert look.place_of("book/appendix/claims") == look.place_of("book/index") == ""
+    assert look.place_of("book/appendix/claims") == look.place_of("book/appendix/api/zoo") == "Appendix"
+    assert look.place_of("book/index") == ""
+
+
+def test_the_contents_of_a_page_stand_below_an_opening_that_would_cover_them() -> None:
+    page = _page(
+        "<section><h1>a</h1><div class='cell tag_wide'>b</div><div class='tag_wide'>d</div></section>"
+    )
+    assert look._opening(page.h1).get_text() == "b"
+    page = _page("<section><h1>a</h1><section><div class='cell tag_wide'>b</div></section></section>")
+    assert look._opening(page.h1) is page.h1
 
 
 def test_a_table_of_the_package_has_its_numbers_at_the_right_also_as_text() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 
 # Code, a formula, or what would begin markup where none is meant: |x| is an absolute value, *args a name.
@@ -21,6 +22,10 @@ def rewrite(_app: Sphinx, what: str, _name: str, _obj: object, _options: object,
     """Turn the lines of one docstring into reStructuredText."""
     # In functions an indent belongs to a section such as "Args:"; in the text of a module it is code.
     lines[:] = code_blocks(lines) if what == "module" else texts(lines)
+    if what in {"property", "attribute"} and lines:
+        lines[0] = (
+            f": {lines[0]}"  # napoleon takes what stands before the first colon for a type: here it is nothing
+        )
 
 
 def texts(lines: list[str]) -> list[str]:
@@ -67,3 +72,26 @@ def skip(_app: Sphinx, _what: str, _name: str, obj: object, skipped: bool, _opti
     """Leave out what matplotlib puts into its subclasses."""
     foreign = str(getattr(obj, "__module__", "")).startswith("matplotlib")
     return True if foreign and not skipped else None
+
+
+KINDS = {"Classes": "dl.py.class, dl.py.exception", "Functions": "dl.py.function", "Values": "dl.py.data"}
+
+
+def list_names(page: BeautifulSoup) -> None:
+    """Put the names that an API page describes above the first of them, as links, by their kinds."""
+    first = page.select_one("dl.py:not(dl.py dl.py)")
+    if first is None:
+        return
+    groups = "".join(_group(page, kind, chosen) for kind, chosen in KINDS.items())
+    markup = f'<nav class="names" aria-label="Names on this page">{groups}</nav>'
+    first.insert_before(BeautifulSoup(markup, "html.parser"))
+
+
+def _group(page: BeautifulSoup, kind: str, chosen: str) -> str:
+    """Return the list of one kind; members of classes are found there."""
+    heads = [head for block in page.select(chosen) for head in block.find_all("dt", recursive=False)]
+    names = [str(head["id"]) for head in heads if head.get("id") and head.find_parent("dd") is None]
+    items = "".join(
+        f'<li><a href="#{name}"><code>{name.rpartition(".")[2]}</code></a></li>' for name in names
+    )
+    return f"<p>{kind}</p><ul>{items}</ul>" if items else ""

@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cards
+import docstrings
 import lab
 import launch
 import live_figures
@@ -68,16 +70,19 @@ def finish(  # Sphinx gives all of them
     ]
     pictures.settle(app, page)
     units.link(app, page, pagename)
+    docstrings.list_names(page)
     _align_numbers(page)
     _wrap_tables(page)
     _keep_together(page)
     _mend_roles(page)
     _drop_scripts(page)
     if pagename == app.config.root_doc:
-        _lay_out_contents(page)
+        cards.lay_out(page, pagename)
     context["description"] = _description(page) if doctree is not None else ""
     context["site"] = launch.site(app.config)
     context["picture"] = previews.picture(app, page, pagename, context["site"])
+    if any(pagename in chapters for chapters in _parts().values()):
+        cards.write(app, page, pagename)
     context["lab"] = lab.address("", pagename) if lab.CHAPTER.is_file() else ""
     context["microscope"] = microscope.address("", pagename) if microscope.has("") else ""
     if doctree is not None and pagename != app.config.root_doc:
@@ -134,14 +139,6 @@ def _keep_together(page: BeautifulSoup) -> None:
             text.replace_with(TOGETHER.sub("\u00a0", text))
 
 
-def _lay_out_contents(page: BeautifulSoup) -> None:
-    """Put the parts of the table of contents on the front page side by side."""
-    parts = page.select("div.toctree-wrapper:has(p.caption)")
-    if parts:
-        parts[0].insert_before(page.new_tag("div", attrs={"class": "segments"}))
-        page.select_one("div.segments").extend(parts)
-
-
 def _drop_scripts(page: BeautifulSoup) -> None:
     """Take away what extensions leave in the text for a kernel that these pages do not start."""
     for script in page.find_all("script"):
@@ -177,7 +174,8 @@ def _dress(app: Sphinx, pagename: str, page: BeautifulSoup, context: dict[str, A
     runs = _run_time(app, pagename)
     appendix = _references(app, pagename, page)
     if runs is not None:
-        _insert_after(title, _byline(app, pagename, context, runs) + _contents(context))
+        _insert_after(_opening(title), _contents(context))
+        _insert_after(title, _byline(app, pagename, context, runs))
         appendix += _how_to_cite(app, title)
     if appendix:
         page.append(
@@ -188,11 +186,11 @@ def _dress(app: Sphinx, pagename: str, page: BeautifulSoup, context: dict[str, A
 
 
 def place_of(pagename: str) -> str:
-    """Return where in the book a page stands, such as "Segment 1, chapter 2 of 8"; empty outside the parts."""
+    """Return where in the book a page stands, such as "Segment 1, chapter 2 of 8" or "Appendix"; empty elsewhere."""
     for name, chapters in _parts().items():
         if pagename in chapters:
             return f"{name}, chapter {chapters.index(pagename) + 1} of {len(chapters)}"
-    return ""
+    return "Appendix" if pagename.startswith("book/appendix/") else ""
 
 
 @lru_cache
@@ -203,6 +201,12 @@ def _parts() -> dict[str, list[str]]:
         part["caption"].partition(":")[0]: [chapter["file"] for chapter in part["chapters"]] for part in parts
     }
     return {name: chapters for name, chapters in named.items() if name != "Appendix"}
+
+
+def _opening(title: Tag) -> Tag:
+    """Return the opening figure where it is so wide that it would cover the contents beside it, or the title."""
+    wide = [one for one in title.find_next_siblings("div") if "tag_wide" in one.get("class", [])]
+    return wide[0] if wide else title
 
 
 def _insert_after(tag: Tag, markup: str) -> None:

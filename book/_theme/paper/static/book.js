@@ -115,7 +115,7 @@
 
   // ---- peek: what a citation, a footnote or a figure number points to ----
   let box = null, later = 0, coming = 0, tapped = null;
-  const hide = () => { box?.remove(); box = null; };
+  const hide = () => { box?.link.removeAttribute("aria-describedby"); box?.remove(); box = null; };
   const hideSoon = () => { clearTimeout(later); later = setTimeout(hide, 400); };
   // A channel's card: what was optimized for it, down and up, and the three scenes that drive it most.
   const card = (url) => {
@@ -167,10 +167,12 @@
     const quick = !link.matches(".tile-door"); // over a sheet of tiles a card comes only where the pointer rests
     link.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") { clearTimeout(coming); coming = setTimeout(() => show(link), quick ? 0 : 150); } });
     link.addEventListener("pointerleave", () => { clearTimeout(coming); hideSoon(); });
+    // The finger began to scroll, or the screen took it over: no tap comes of it.
+    link.addEventListener("pointercancel", () => { clearTimeout(coming); tapped = null; hide(); });
     link.addEventListener("focus", () => show(link));
     // A finger cannot hover: its first tap shows what the second one goes to.
     link.addEventListener("click", (event) => { if (event.pointerType === "touch" && tapped !== link) { event.preventDefault(); show(tapped = link); } });
-    link.addEventListener("blur", () => { link.removeAttribute("aria-describedby"); hideSoon(); });
+    link.addEventListener("blur", hideSoon);
   }
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   document.addEventListener("pointerdown", (event) => { if (box && !event.target.closest(".peek") && event.target.closest("a") !== box.link) { tapped = null; hide(); } });
