@@ -1,5 +1,7 @@
 """The lab's engine in Chromium beside onnxruntime-web: one thread, EfficientNet-Lite0, milliseconds.
 
+Of each the least, the median and the most of 7 runs.
+
     python benchmarks/lab_page.py
 
 Forward and backward are of one image of 224 pixels; a step is one of growing a picture of 128 pixels for blocks.3.2.
@@ -16,6 +18,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +38,17 @@ def main() -> None:
         folder = Path(made)
         lay(folder)
         said = asked(folder)
-    print(f"{'':24}{'forward':>9}{'backward':>10}{'step':>7}{'logit':>10}")
+    print(f"{'':24}{'forward':>17}{'backward':>17}{'step':>17}{'logit':>10}")
     for name, found in said.items():
-        numbers = [found.get(key) for key in ("forward", "backward", "step")]
-        shown = [f"{value:.0f}" if value is not None else "none" for value in numbers]
-        print(f"{name:24}{shown[0]:>9}{shown[1]:>10}{shown[2]:>7}{found['first']:10.4f}")
-    ratio = said["onnxruntime-web"]["forward"] / said["engine"]["forward"]
-    print(f"onnxruntime-web takes {ratio:.2f} times as long as the engine for a forward pass.")
+        shown = "".join(f"{spans(found.get(key)):>17}" for key in ("forward", "backward", "step"))
+        print(f"{name:24}{shown}{found['first']:10.4f}")
+    ratio = said["onnxruntime-web"]["forward"][1] / said["engine"]["forward"][1]
+    print(f"onnxruntime-web takes {ratio:.2f} times as long as the engine for a forward pass (medians).")
+
+
+def spans(found: Sequence[float] | None) -> str:
+    """Return the least, the median and the most, "41 42 45"."""
+    return "none" if found is None else " ".join(f"{value:.0f}" for value in found)
 
 
 def lay(folder: Path) -> None:
