@@ -403,6 +403,8 @@ def test_a_site_of_an_own_network(
     assert 'href=""' not in page
     assert "../book" not in page
     assert "One worked example" in page
+    assert f"<h1>{file}:make, live</h1>" in page
+    assert "20 of the 196 places are painted" in page
     assert 'src="examples/a-cat-map.webp"' in page
     assert '"leaf","stone"' in Path("site/plan.js").read_text()
     named = ["cat-2.png", "b/cat.png", "a/cat.png", "Classes.png"]
@@ -415,8 +417,9 @@ def test_a_site_of_an_own_network(
     assert sorted(re.findall(r'"([a-z0-9-]+)":', shown)) == ["cat", "cat-0", "cat-2", "classes-0"]
     page = Path("site/index.html").read_text()
     assert re.findall(r'<figure class="example" id="([^"]+)"', page) == ["cat-2", "cat", "cat-0", "classes-0"]
-    assert cli.main(["lab", f"{file}:without", "--size", "32", "-o", "other"]) == 0
+    assert cli.main(["lab", f"{Path.cwd() / file}:without", "--size", "32", "-o", "other"]) == 0
     page = Path("other/index.html").read_text()
+    assert f"<h1>{file}:without, live</h1>" in page
     assert "There are no exact maps of classes: before its last linear layer comes relu" in page
     assert "worked example" not in page
 

@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
         default=[],
         help="photographs that the page shows as worked examples",
     )
-    command.add_argument("--title", help="the name of the network on the page")
+    command.add_argument("--title", help="the name of the network on the page (MODEL)")
     command.set_defaults(check=check, command=build_page)
 
 
@@ -80,7 +80,8 @@ def build_page(options: argparse.Namespace) -> None:
     examples = list(_examples(options.images))
     model, side = load(options)
     folder = Path(options.output)
-    planned = lab.write(model, folder, examples, lab.Frame.of(options.title or options.model), side=side)  # type: ignore[arg-type]
+    frame = lab.Frame.of(options.title or Path(options.model).name)  # less the folders of a file
+    planned = lab.write(model, folder, examples, frame, side=side)  # type: ignore[arg-type]
     if not planned.last:
         sys.stdout.write(f"Without maps of classes: {planned.why}.\n")
     sys.stdout.write(f"Open {folder / 'index.html'}\n")

@@ -239,6 +239,7 @@ def _plan_script(planned: Plan, size: int, frame: Frame) -> str:
 
 def _page(frame: Frame, planned: Plan, figures: Sequence[str], size: int) -> str:
     places = planned.across**2
+    tenth = max(1, (places + 5) // 10)  # as JavaScript rounds
     return Template(_read("lab.html")).substitute(
         heading=html.escape(frame.heading),
         bar=_bar(frame),
@@ -263,8 +264,9 @@ def _page(frame: Frame, planned: Plan, figures: Sequence[str], size: int) -> str
         scenes=html.escape(_of_scenes(frame.scenes)),
         channel=frame.grown[1],
         side=planned.side,
-        tenth=_counted(max(1, round(places / 10))),
+        tenth=_counted(tenth),
         places=places,
+        are="is" if tenth == 1 else "are",
     )
 
 

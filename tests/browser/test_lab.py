@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from interp import image, lab, zoo
+from interp import featurevis, hooks, image, lab, zoo
+from interp.lab.site import COLORS
 from tests.browser.conftest import BROWSERS, SANDBOX_OFF, OpenPage
 
 FIRST = "document.querySelector('.top')?.children.length === 5 && !document.body.hasAttribute('aria-busy')"
@@ -126,11 +127,13 @@ def test_a_guess_comes_before_the_map(folder: Path, server: str, open_page: Open
         page.check(".first input")
         looked(page, "coffee")
         assert not page.locator(".heat").is_visible()
+        assert not page.locator("[name=kind]").first.is_visible()  # nothing to turn yet
         for place in (23, 24, 25, 25):
             page.locator(".cells button").nth(place).click()
         page.click(".reveal")
         until(page, "/^Your 2 places hold/.test(document.querySelector('.status').textContent)")
         assert page.locator(".heat").is_visible()
+        assert page.locator("[name=kind]").first.is_visible()
         assert page.trouble == []
 
 
@@ -325,6 +328,120 @@ def test_memory_stays_small(folder: Path, server: str, browser: Any) -> None:
     if not held:
         pytest.skip("no /proc: what a process holds cannot be read here")
     assert max(held) < 300e3
+
+
+def photographs(folder: Path) -> dict[Path, torch.Tensor]:
+    """Write twenty squares of the size that the network sees, and return them with what a page reads."""
+    names = zoo.photograph_names()[:10]
+    squares = torch.cat([zoo.example_images(name, size=224) for name in names])
+    found = {}
+    for number, square in enumerate(torch.cat([squares, squares.flip(3)])):
+        image.save(square[None], folder / f"{number}.png")
+        found[folder / f"{number}.png"] = image.load(folder / f"{number}.png")
+    return found
+
+
+def shown(page: Any) -> torch.Tensor:
+    """Return the small map beside the photograph, (7, 7) in [0, 1], read back from its colors."""
+    read = """(() => { const small = document.querySelector('.other canvas'), one = document.createElement('canvas');
+      const context = one.getContext('2d', { willReadFrequently: true });
+      context.drawImage(small, 0, 0);
+      return [...context.getImageData(0, 0, 7, 7).data]; })()"""
+    pixels = torch.tensor(page.evaluate(read), dtype=torch.float32).view(7, 7, 4)[..., :3]
+    stops, share = torch.tensor(COLORS, dtype=torch.float32), torch.linspace(0, 1, 2001)
+    place = share * (len(stops) - 1)
+    low = place.long().clamp(max=len(stops) - 2)
+    scale = stops[low] + (place - low)[:, None] * (stops[low + 1] - stops[low])
+    return share[torch.cdist(pixels.flatten(0, 1), scale).argmin(1)].view(7, 7)
+
+
+@pytest.mark.parametrize("from_folder", [False, True])
+@torch.no_grad()
+def test_twenty_photographs_have_torchs_classes_and_maps(
+    folder: Path, server: str, open_page: OpenPage, tmp_path: Path, from_folder: bool
+) -> None:
+    model = zoo.load_model()
+    with open_page(f"file://{folder}/index.html" if from_folder else f"{server}/lab/index.html") as page:
+        loaded(page)
+        looked(page, "coffee")
+        page.check("[value=saliency]")  # the map of evidence is then the small one, in its own places
+        for file, images in photographs(tmp_path).items():
+            given(page, file)
+            said = page.locator(".top button span:first-of-type").all_inner_texts()
+            logits, deep = model(images)[0], hooks.activations(model, images, "act_head")[0]
+            order = logits.topk(6)
+            clear = [
+                n for n in range(5) if order.values[n] - order.values[n + 1] > 0.1
+            ]  # 16 bits keep these apart
+            count = max(clear, default=-1) + 1
+            assert set(said[:count]) == {model.class_names[index] for index in order.indices[:count]}
+            first = model.class_names.index(said[0])
+            wanted = torch.einsum("c,chw->hw", model.classifier.weight[first], deep).relu()
+            both = torch.stack([shown(page).flatten(), wanted.flatten()])
+            assert float(torch.corrcoef(both)[0, 1]) > 0.999, file.name
+        assert page.trouble == []
+
+
+def test_a_picture_grows_as_far_as_in_python_and_the_same_twice(
+    folder: Path, server: str, open_page: OpenPage
+) -> None:
+    read = "document.querySelector('.grown canvas').toDataURL()"
+    with open_page(f"{server}/lab/index.html") as page:
+        loaded(page)
+        pictures, numbers = [], []
+        for _ in range(2):
+            page.evaluate("document.querySelector('.status').textContent = ''")
+            page.click(".grow .go")
+            until(page, "/after 96 steps/.test(document.querySelector('.status').textContent)")
+            pictures.append(page.evaluate(read))
+            numbers.append(page.inner_text(".grown figcaption >> nth=0").split(": ")[1].split(" after")[0])
+        assert page.trouble == []
+    assert pictures[0] == pictures[1]
+    python = featurevis.render(zoo.load_model(), featurevis.channel("blocks.3.2", 44), steps=96, size=128)
+    assert float(numbers[0]) > 0.8 * float(python.score)
+
+
+def test_all_of_it_can_be_done_with_the_keyboard(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html") as page:
+        reached(page, ".load")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".own:not([hidden])")
+        reached(page, "#coffee button")
+        page.keyboard.press("Enter")
+        until(page, FIRST)
+        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        for wanted, words in (
+            ("[name=kind]", None),
+            (".erase", "without the hottest five"),
+            (".delete", "^Mean logit over the curve"),
+            (".walk", "Mean logit"),
+            (".grow .go", "after 96 steps"),
+            (".grow .save", "after 96 steps"),
+        ):
+            reached(page, wanted)
+            if words and wanted != ".grow .save":
+                page.keyboard.press("Enter")
+                until(page, f"/{words}/.test(document.querySelector('.status').textContent)")
+        assert page.trouble == []
+
+
+def reached(page: Any, wanted: str) -> None:
+    """Press Tab until something has the focus, and see that it is marked."""
+    for _ in range(120):
+        if page.evaluate(f"document.activeElement.matches({wanted!r})"):
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"the keyboard does not reach {wanted}")
+
+
+def test_the_page_cannot_reach_another_site(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html") as page:
+        asked = "fetch('http://localhost:9/').then(() => 'went', () => 'held back')"
+        told = """new Promise(done => { document.addEventListener('securitypolicyviolation',
+          event => done(event.effectiveDirective)); fetch('http://localhost:9/').catch(() => 0); })"""
+        assert page.evaluate(asked) == "held back"
+        assert page.evaluate(told) == "connect-src"
 
 
 def test_loading_can_be_cancelled_and_begun_again(folder: Path, server: str, open_page: OpenPage) -> None:

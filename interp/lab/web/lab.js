@@ -195,6 +195,7 @@
     drawOutline(map, most / 2);
     $(".heat").hidden = $(".scale").hidden = $(".about").hidden = state.guess !== null;
     $(".guess").hidden = state.guess === null;
+    $(".seen").classList.toggle("guessing", state.guess !== null);
     $(".most").textContent = ofPlaces ? signed(most) : most.toPrecision(2);
     const name = plan.classes[state.target], mean = ofPlaces ? mapOf(state.target).reduce((sum, value) => sum + value, 0) / PLACES : 0, bias = state.logits[state.target] - mean;
     $(".about").textContent = ofPlaces ? `${name}: the mean of the map is ${number(mean)}; with the bias ${signed(bias)} that is the logit, ${number(state.logits[state.target])}. Evidence against the class is shown as 0.`
