@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import nbformat
+import numpy
 import pytest
 import torch
 from bs4 import BeautifulSoup
@@ -225,6 +228,80 @@ def _laid_out(figure: plots.Figure) -> BeautifulSoup:
     }
     narrow.lay_out(page, page.a, _drawn(figure))
     return page
+
+
+def test_a_phone_takes_the_second_drawing_and_a_desk_the_first(tmp_path: Path) -> None:
+    figure = plots.bars({"one": 1.0, "two": 2.0})
+    assert figure.again is not None
+    again = figure.again(narrow.PHONE)
+    output = nbformat.v4.new_output(
+        "display_data",
+        {
+            "image/png": base64.b64encode(figure.png()).decode(),
+            narrow.AGAIN_TYPE: base64.b64encode(again.png()).decode(),
+        },
+    )
+    cell = nbformat.v4.new_code_cell("figure", outputs=[output])
+    narrow.keep(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Text."), cell]), tmp_path / "kept"
+    )
+    name = hashlib.sha256(figure.png()).hexdigest()  # as MyST-NB calls the file
+    file = tmp_path / "kept" / f"{name}.png"
+    page = _page(
+        f'<a class="image-reference" href="x"><img src="../_images/{name}.png" alt="Two bars" width="704"></a>'
+    )
+    narrow.choose(page, page.a, file, tmp_path / "_images")
+    assert page.a.picture.source.attrs == {
+        "media": narrow.SCREEN,
+        "srcset": f"../_images/{name}-narrow.png",
+        "width": str(narrow.PHONE),
+        "height": str(again.height),
+    }
+    assert page.a.picture.img["src"] == f"../_images/{name}.png"
+    assert (tmp_path / "_images" / f"{name}-narrow.png").read_bytes() == again.png()
+    assert [file.name for file in (tmp_path / "kept").iterdir()] == [f"{name}-narrow.png"]
+
+
+def test_the_kernel_of_a_page_is_asked_for_second_drawings() -> None:
+    assert (narrow.AGAIN, narrow.AGAIN_TYPE) == (plots.figure.AGAIN, plots.figure.AGAIN_TYPE)
+    assert narrow.PHONE == plots.figure.PHONE_WIDTH
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind"),
+    [
+        (lambda: _drawn(plots.curves({"a": [1.0, 2, 3]}, xlabel="x")), "chart"),
+        (
+            lambda: _drawn(plots.heat_row(torch.eye(9)[None] - 0.1 * torch.eye(9).flip(0), signed=True)),
+            "glaring",
+        ),
+        (lambda: _drawn(plots.image_row(torch.full((2, 3, 80, 80), 0.5))), ""),
+        (lambda: PILImage.new("RGB", (90, 60), "white"), "glaring"),
+        (lambda: PILImage.new("RGB", (90, 60), (230, 230, 230)), ""),
+    ],
+)
+def test_charts_and_white_pictures_are_told_apart_from_photographs(
+    picture: Callable[[], PILImage.Image], kind: str
+) -> None:
+    assert pictures.tone(picture()) == kind
+
+
+def _contrast(color: Sequence[float], ground: Sequence[float]) -> float:
+    values = numpy.array([color, ground]) / 255
+    linear = numpy.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    low, high = sorted((linear @ [0.2126, 0.7152, 0.0722]).tolist())
+    return float((high + 0.05) / (low + 0.05))
+
+
+@pytest.mark.parametrize("color", [plots.figure.INK, *plots.figure.COLORS])
+def test_letters_of_charts_have_the_contrast_of_text_on_both_grounds(color: str) -> None:
+    style = (ROOT / "book" / "_theme" / "paper" / "static" / "book.css").read_text(encoding="utf-8")
+    found = re.findall(r"--chart: brightness\(([\d.]+)\)", style)
+    light, dark, auto, printed = map(float, found)
+    assert (dark, printed) == (auto, light)
+    rgb = [int(color[n : n + 2], 16) for n in (1, 3, 5)]
+    assert _contrast([light * value for value in rgb], [255] * 3) >= 4.5
+    assert _contrast([min(255, dark * value) for value in rgb], (0x13, 0x14, 0x17)) >= 4.5
 
 
 def test_the_pieces_of_a_row_are_one_file_with_one_text() -> None:

@@ -46,7 +46,9 @@ def test_what_cannot_be_drawn_is_said(model: nn.Module) -> None:
     with pytest.raises(BadInputError, match="needs maps"):
         plots.network(model, ["classifier"])
     with pytest.raises(BadInputError, match="draw fewer"):
-        plots.network(model, LAYERS, width=100)
+        plots.network(model, dict.fromkeys(LAYERS, "a very long name " * 3), width=704)
+    with pytest.raises(BadInputError, match="shorten it"):
+        plots.network(model, LAYERS, width=30)
 
 
 def test_a_chain_has_an_arrow_each_way_at_every_place() -> None:

@@ -91,8 +91,8 @@ def has_words(picture: Tag) -> bool:
 
 def broken_links(page: BeautifulSoup, path: Path, site: Path) -> Iterator[str]:
     """Yield the relative addresses that no file of the site answers to, or no place in it."""
-    tags = page.select("a[href], link[href], img[src], script[src], source[src], video[src]")
-    addresses = sorted({str(tag.get("href") or tag.get("src")) for tag in tags})
+    tags = page.select("a[href], link[href], img[src], script[src], source[src], source[srcset], video[src]")
+    addresses = sorted({str(tag.get("href") or tag.get("src") or tag.get("srcset")) for tag in tags})
     yield from (
         address for address in addresses if not leads_somewhere(address, path.resolve(), site.resolve())
     )

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import edition
+import narrow
 import nbformat
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
@@ -146,7 +147,7 @@ async def run(notebook: NotebookNode, path: Path) -> Execution:
     client.on_cell_start = clock = _Clock()
     error = None
     try:
-        await client.async_execute()
+        await client.async_execute(env=os.environ | {narrow.AGAIN: str(narrow.PHONE)})
     except (
         Exception  # noqa: BLE001
     ) as failure:  # whatever it is (a kernel that is killed gives many kinds), it spoils this page alone

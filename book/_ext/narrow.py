@@ -7,12 +7,21 @@ fetched. What cannot be cut keeps a width at which it can be read.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
+import shutil
+from pathlib import Path
 
 import numpy
 from bs4 import BeautifulSoup, Tag
+from nbformat import NotebookNode
 from PIL import Image
 
+# As interp.plots.figure has them: what asks for a second drawing, and the type of it among the formats of an output.
+AGAIN, AGAIN_TYPE = "INTERP_DRAW_AGAIN", "application/vnd.interp.narrow"
+PHONE = 358  # the width of that drawing: what a phone of 390 pixels has between its margins
+SCREEN = "screen and (max-width: 600px)"  # on which it is shown
 READABLE = 0.78  # the smallest share of its size at which a drawing is shown: labels of 13 pixels become 10
 SIDE_BY_SIDE = 0.72  # the same for the pieces of a row: two of the common widths then stand side by side
 WORTHWHILE = 125  # and no piece is made smaller than this, in pixels of the page
@@ -47,6 +56,41 @@ def scroll(page: BeautifulSoup, link: Tag) -> None:
     link.img["style"] = f"{link.img.get('style', '')} --least: {READABLE * made:.0f}px;".strip()
     view = link.wrap(page.new_tag("div", attrs={"class": "pan-view"}))
     view.wrap(page.new_tag("div", attrs={"class": "pan"}))
+
+
+def keep(notebook: NotebookNode, folder: Path) -> None:
+    """Write the second drawings of a page's outputs beside the pictures, named as MyST-NB names these."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if AGAIN_TYPE in data and "image/png" in data:
+                wide = hashlib.sha256(base64.b64decode(data["image/png"])).hexdigest()
+                folder.mkdir(parents=True, exist_ok=True)
+                beside(folder / f"{wide}.png").write_bytes(base64.b64decode(data[AGAIN_TYPE]))
+
+
+def beside(file: Path) -> Path:
+    """Return where the second drawing of a picture lies."""
+    return file.with_name(f"{file.stem}-narrow.png")
+
+
+def choose(page: BeautifulSoup, link: Tag, file: Path, images: Path) -> None:
+    """Let a narrow screen take the second drawing of a picture, and fetch no other.
+
+    Args:
+        page: makes the tags.
+        link: holds the picture.
+        file: of the wide drawing, beside which the narrow one lies.
+        images: the folder of the pictures that are published.
+    """
+    images.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(beside(file), images / beside(file).name)
+    with Image.open(beside(file)) as opened:
+        width, height = (str(round(side / DOTS)) for side in opened.size)
+    address = link.img["src"].rsplit("/", 1)[0] + f"/{beside(file).name}"
+    sizes = {"width": width, "height": height}
+    source = page.new_tag("source", attrs={"media": SCREEN, "srcset": address, **sizes})
+    link.img.wrap(page.new_tag("picture")).insert(0, source)
 
 
 def pieces(opened: Image.Image) -> list[Span]:
@@ -88,7 +132,11 @@ def _windows(page: BeautifulSoup, picture: Tag, opened: Image.Image, parts: list
 def _shifted(page: BeautifulSoup, picture: Tag, left: int, right: int, width: int, *, first: bool) -> Tag:
     """Return the picture so large and so far to the left that its window shows one piece; the first one has words."""
     wide = right - left
-    shown = {name: picture[name] for name in ("src", "width", "height", "loading", "decoding")}
+    shown = {
+        name: picture[name]
+        for name in ("src", "width", "height", "loading", "decoding", "class")
+        if picture.has_attr(name)
+    }
     shown["style"] = f"width: {100 * width / wide:.3f}%; margin-left: {-100 * left / wide:.3f}%"
     return page.new_tag(
         "img", attrs=shown | ({"alt": picture["alt"]} if first else {"alt": "", "aria-hidden": "true"})

@@ -19,6 +19,7 @@ from typing import Any
 import executed
 import install_cell
 import launch
+import narrow
 import nbformat
 from nbformat import NotebookNode
 from PIL import Image
@@ -91,8 +92,12 @@ def _plain_cells(cell: NotebookNode, words: Words, docname: str) -> list[Noteboo
 
 
 def _light(output: NotebookNode) -> NotebookNode:
-    """Keep a picture of an output as JPEG where that halves it: in a notebook pictures are text, so they are costly."""
+    """Keep a picture of an output as JPEG where that halves it: in a notebook pictures are text, so they are costly.
+
+    A second drawing for phones is left out.
+    """
     data = output.get("data", {})
+    data.pop(narrow.AGAIN_TYPE, None)
     if "image/png" not in data:
         return output
     png = base64.b64decode(data["image/png"])

@@ -11,6 +11,7 @@ from typing import Any
 import checked
 import executed
 import myst_nb.sphinx_
+import narrow
 from myst_nb.core.execute import ExecutionError, NotebookClientBase
 from myst_nb.core.nb_to_tokens import notebook_to_tokens
 from nbformat import NotebookNode
@@ -43,6 +44,7 @@ def tokens(notebook: NotebookNode, parser: Any, env: Any, logger: Any) -> Any:
         logger.warning("\n".join(problems), subtype="exec")
         raise ExecutionError(str(path))
     executed.fill(notebook, execution)
+    narrow.keep(notebook, Path(parser.options["document"].settings.env.mystnb_config.output_folder))
     checked.show(notebook, execution)
     return notebook_to_tokens(notebook, parser, env, logger)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import narrow
+import numpy
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 from sphinx.application import Sphinx
 
 SHARP = 150  # dots per inch from which a PNG counts as made at two pixels a point
+OPEN = 0.5  # share of a picture that is drawn on; with less, it is a chart
+WHITE, GLARE = 240, 0.4  # of 255; share of what is drawn that is white, from which it glares on a dark page
 
 
 def settle(app: Sphinx, page: BeautifulSoup) -> None:
@@ -33,6 +36,10 @@ def _lay_out_for_phones(app: Sphinx, page: BeautifulSoup, link: Tag) -> None:
     file = file_of(app, str(link.img.get("src", "")))
     if file is None or file.suffix == ".svg" or not link.img.has_attr("width"):
         return
+    if narrow.beside(file).exists():
+        narrow.scroll(page, link)  # between a phone and a desk
+        narrow.choose(page, link, file, Path(app.outdir, "_images"))
+        return
     with Image.open(file) as opened:
         if _scale(opened) == 2:
             narrow.lay_out(page, link, opened)
@@ -41,14 +48,36 @@ def _lay_out_for_phones(app: Sphinx, page: BeautifulSoup, link: Tag) -> None:
 
 
 def _set_size(app: Sphinx, picture: Tag) -> None:
-    """Reserve the place of a picture, so that nothing moves when it arrives; a 2x PNG takes half of its pixels."""
+    """Reserve the place of a picture, so that nothing moves when it arrives; a 2x PNG takes half of its pixels.
+
+    Its class says how its colors are mended.
+    """
     file = file_of(app, str(picture.get("src", "")))
-    if file is None or picture.has_attr("width") or file.suffix == ".svg":
+    if file is None or file.suffix == ".svg":
         return
     with Image.open(file) as opened:
         width, height = opened.size
         scale = _scale(opened)
-    picture["width"], picture["height"] = str(round(width / scale)), str(round(height / scale))
+        kind = tone(opened)
+    if kind:
+        picture["class"] = [*(picture.get("class") or []), kind]
+    if not picture.has_attr("width"):
+        picture["width"], picture["height"] = str(round(width / scale)), str(round(height / scale))
+
+
+def tone(opened: Image.Image) -> str:
+    """Return how the colors of a picture have to be mended, as a class for the style sheet; empty for most pictures.
+
+    "chart": thin lines and letters in a gray that is drawn for light and dark pages alike, and is a little pale on
+    both. "glaring": much of it is white.
+    """
+    small = opened.reduce(max(1, opened.width // 700)).convert("RGBA")
+    colors = numpy.asarray(small)
+    drawn = colors[..., 3] > 0
+    if drawn.mean() < OPEN:
+        return "chart"
+    white = (colors[..., :3].min(axis=-1) >= WHITE) & drawn
+    return "glaring" if white.sum() > GLARE * drawn.sum() else ""
 
 
 def _scale(opened: Image.Image) -> int:

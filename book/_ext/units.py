@@ -115,7 +115,7 @@ def _link_pictures(app: Sphinx, page: BeautifulSoup, figure: Tag, docname: str) 
     """Lay a link over every tile of a figure that shows a channel."""
     said = _said(figure)
     spoken: dict[str, str] = {}
-    for picture in figure.select("a.image-reference > img"):
+    for picture in figure.select("a.image-reference > img, a.image-reference > picture > img"):
         file = pictures.file_of(app, str(picture.get("src", "")))
         if file is None:
             continue
@@ -123,7 +123,7 @@ def _link_pictures(app: Sphinx, page: BeautifulSoup, figure: Tag, docname: str) 
         places = _of_sheet(sheet["layer"]) if sheet else _of_figure(file)
         doors: list[Place] = [(unit, *place[1:]) for place in places if (unit := unit_of(place[0], said))]
         if doors:
-            _lay(page, picture.parent, doors, docname, sheet is not None)
+            _lay(page, picture.find_parent("a"), doors, docname, sheet is not None)
             spoken |= {unit: "" for unit, *_ in doors if sheet is None}
     if spoken and figure.figcaption is not None:
         figure.figcaption.append(_line(page, list(spoken), docname))

@@ -11,11 +11,24 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from interp.errors import BadInputError
-from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, Labels, font
+from interp.plots.figure import (
+    COLORS,
+    GAP,
+    INK,
+    LINE,
+    TEXT_WIDTH,
+    Figure,
+    Labels,
+    font,
+    is_narrow,
+    redrawn,
+    wrap,
+)
 
 TITLE, LEFT = LINE + 6, 30
 
 
+@redrawn
 def bands(
     runs: Mapping[str, Tensor],
     *,
@@ -34,7 +47,7 @@ def bands(
         x: where the K numbers stand; 0, 1, 2, ... if None.
         floors: name to a number that is drawn as a dashed line across, such as what chance or noise gives.
         ylim: the least and the greatest value shown.
-        columns: how many charts in a row.
+        columns: how many charts in a row; in a narrow figure half as many, at most two.
         height, width: of one chart, and of the whole, in CSS pixels.
         labels: `xlabel=` and `ylabel=`, what is counted; the same for all charts.
 
@@ -49,11 +62,15 @@ def bands(
             f"Runs of one length are needed, and as many places x; got lengths {sorted(lengths)}."
         )
     places = np.arange(lengths.pop()) if x is None else np.asarray(x, dtype=float)
+    if is_narrow(width):
+        columns = min(max(columns // 2, 1), 2)
+        xlabel, ylabel = wrap(xlabel, width - LEFT), wrap(ylabel, width)
     rows, step = math.ceil(len(lines) / columns), height + TITLE + LINE + GAP
     across = (width - GAP * (columns - 1)) / columns
-    top = LINE + 4 if ylabel else 0
-    figure = Figure(width, top + rows * step + (LINE if xlabel else 0))
-    figure.write(0, LINE - 4, ylabel)
+    more, foot = (LINE * text.count("\n") if is_narrow(width) else 0 for text in (ylabel, xlabel))
+    top = LINE + 4 + more if ylabel else 0
+    figure = Figure(width, top + rows * step + (LINE + foot if xlabel else 0))
+    figure.write(0, LINE - 4 + more, ylabel)
     figure.write(LEFT, figure.height - 4, xlabel)
     for number, (name, values) in enumerate(lines.items()):
         row, column = divmod(number, columns)

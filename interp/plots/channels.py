@@ -12,10 +12,11 @@ from torch import Tensor
 
 from interp.errors import BadInputError
 from interp.plots import tiles
-from interp.plots.figure import GAP, TEXT_WIDTH, Figure, font, wrap
+from interp.plots.figure import GAP, TEXT_WIDTH, Figure, font, is_narrow, redrawn, wrap
 from interp.plots.pictures import as_parts, check_columns, heats
 from interp.plots.tiles import Heat, Mark, Picture, Tile
 
+READABLE = 31  # side of a square with numbers of 11 pixels in it
 Colors = Literal["gray", "heat", "signed"]
 
 
@@ -113,6 +114,7 @@ class Sides(TypedDict, total=False):
     width: float
 
 
+@redrawn
 def matrix(
     values: Tensor | Sequence[Tensor],
     fmt: str | Sequence[str] = ".0f",
@@ -123,7 +125,7 @@ def matrix(
     marks: Mapping[int, Mark] | None = None,
     **sides: Unpack[Sides],
 ) -> Figure:
-    """Show small patches as squares with their numbers in them, side by side.
+    """Show small patches as squares with their numbers in them, side by side; a narrow figure breaks into lines.
 
     Args:
         values: (H, W), or (3, H, W) for RGB, with three numbers in a square; or a sequence of these.
@@ -141,13 +143,27 @@ def matrix(
     kinds, formats = _each(colors, count, "colors"), _each(fmt, count, "formats")
     drawn = [_patch(patch, kind) for patch, kind in zip(patches, kinds, strict=True)]
     signs = tiles.check_titles(between, count - 1, what="signs between")
-    space = 34 if between else 2 * GAP
-    side = min(cell, (width - space * (count - 1)) / sum(tile.shape[1] for tile in drawn))
-    figure, axes = _patches(drawn, tiles.check_titles(titles, count), signs, side, space)
+    narrow = is_narrow(width)
+    space = (24 if narrow else 34) if between else 2 * GAP
+    across = [tile.shape[1] for tile in drawn]
+    one_line = (width - space * (count - 1)) / sum(across)
+    side = min(cell, _side_in_lines(across, width, space, bool(between)) if narrow else one_line)
+    room = width if narrow else math.inf
+    figure, axes = _patches(drawn, tiles.check_titles(titles, count), signs, (side, space, room))
     for patch, tile, one, form in zip(patches, drawn, axes, formats, strict=True):
         _numbers(one, patch, tile, form, side)
     tiles.outline(axes, marks)
     return figure
+
+
+def _side_in_lines(across: Sequence[int], width: float, space: float, signs: bool) -> float:
+    """Return the side of a square with which as many patches as can be read stand in a line of a narrow figure."""
+    largest, side = sorted(across, reverse=True), 0.0
+    for count in range(len(across), 0, -1):
+        side = (width - space * (count - 1 + (signs and count < len(across)))) / sum(largest[:count])
+        if side >= READABLE:
+            break
+    return side
 
 
 def _each(value: str | Sequence[str], count: int, what: str) -> list[str]:
@@ -172,24 +188,44 @@ def _patch(patch: Tensor, kind: str) -> Tile:
 
 
 def _patches(
-    drawn: Sequence[Tile], titles: Sequence[str], signs: Sequence[str], side: float, space: float
+    drawn: Sequence[Tile], titles: Sequence[str], signs: Sequence[str], sizes: tuple[float, float, float]
 ) -> tuple[Figure, list[Axes]]:
-    """Draw the squares; patches of different heights are centered on one line."""
+    """Draw the squares; patches of different heights are centered on one line, and a sign begins a further one.
+
+    `sizes` are the side of a square, the space between patches and the room for a line.
+    """
+    side, space, room = sizes
     widths = [math.floor(tile.shape[1] * side * 2) / 2 for tile in drawn]
-    tall = max(tile.shape[0] for tile in drawn) * side
     texts = [wrap(text, w + space / 2) for text, w in zip(titles, widths, strict=True)]
-    head = tiles.heading(texts)
-    figure = Figure(math.ceil(sum(widths) + space * (len(drawn) - 1)), math.ceil(head + tall))
-    axes, left = [], 0.0
-    for tile, w, text, sign in zip(drawn, widths, texts, [*signs, ""], strict=True):
+    places = _in_lines(widths, space, room, space if any(signs) else 0)
+    rows = [[n for n, (row, _) in enumerate(places) if row == number] for number in range(places[-1][0] + 1)]
+    heads = [tiles.heading([texts[n] for n in row]) for row in rows]
+    talls = [max(drawn[n].shape[0] for n in row) * side for row in rows]
+    width = max(left + w for (_, left), w in zip(places, widths, strict=True))
+    figure = Figure(math.ceil(width), math.ceil(sum(heads) + sum(talls) + GAP * (len(rows) - 1)))
+    axes = []
+    for n, (tile, w, text, sign) in enumerate(zip(drawn, widths, texts, ["", *signs], strict=True)):
+        row, left = places[n]
+        head = sum(heads[: row + 1]) + sum(talls[:row]) + GAP * row
         high = math.floor(tile.shape[0] * side * 2) / 2
-        top = head + math.floor(tall - high) / 2
+        top = head + math.floor(talls[row] - high) / 2
         axes.append(tiles.draw(figure, tile, left, top, w, high))
         tiles.frame(axes[-1])
         figure.write(left, top - 7, text)
-        figure.write(left + w + space / 2, head + tall / 2, sign, size=20, ha="center", middle=True)
-        left += w + space
+        figure.write(left - space / 2, head + talls[row] / 2, sign, size=20, ha="center", middle=True)
     return figure, axes
+
+
+def _in_lines(widths: Sequence[float], space: float, room: float, indent: float) -> list[tuple[int, float]]:
+    """Return line and left end of each patch; those below the first line leave room for the sign before them."""
+    found: list[tuple[int, float]] = []
+    row, left = 0, 0.0
+    for width in widths:
+        if found and left + width > room:
+            row, left = row + 1, indent
+        found.append((row, left))
+        left += width + space
+    return found
 
 
 def _numbers(axes: Axes, patch: Tensor, tile: Tile, fmt: str, side: float) -> None:

@@ -14,13 +14,35 @@ from torch import Tensor
 from interp.errors import BadInputError
 from interp.plots import tiles
 from interp.plots.channels import ink_on
-from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, Labels, font, text_width
+from interp.plots.figure import (
+    COLORS,
+    DOTS,
+    GAP,
+    INK,
+    LINE,
+    TEXT_WIDTH,
+    Figure,
+    Labels,
+    font,
+    is_narrow,
+    lines,
+    redrawn,
+    text_width,
+    wrap,
+)
+from interp.plots.legend import Legend
 from interp.plots.tiles import Heat
 
 Numbers = Sequence[float] | np.ndarray | Tensor
 V = TypeVar("V")
 
+ASIDE = 0.28  # of a narrow chart is the most that names at its right may take
+BEFORE = 0.4  # and names at its left
+BAR = 26  # the height that a bar takes
+LINE_POINTS = 0.72 * LINE
 
+
+@redrawn
 def curves(
     series: Mapping[str, Numbers],
     *,
@@ -31,7 +53,7 @@ def curves(
     width: float = TEXT_WIDTH,
     **labels: Unpack[Labels],
 ) -> Figure:
-    """Draw one line for each series, with its name at the end of the line.
+    """Draw one line for each series, with its name at the end of the line, or below a narrow chart.
 
     Args:
         series: name to numbers; a line of another length than its neighbors' ends where its numbers end.
@@ -41,32 +63,41 @@ def curves(
         height, width: size in CSS pixels.
         labels: `xlabel=` and `ylabel=`, what is counted, with the unit.
     """
-    lines = {name: numbers(values, name) for name, values in _filled(series).items()}
-    positions = np.arange(max(map(len, lines.values()))) if x is None else numbers(x, "x")
-    if len(positions) < max(map(len, lines.values())):
+    drawn = {name: numbers(values, name) for name, values in _filled(series).items()}
+    positions = np.arange(max(map(len, drawn.values()))) if x is None else numbers(x, "x")
+    if len(positions) < max(map(len, drawn.values())):
         raise BadInputError(
-            f"x has {len(positions)} numbers, the longest series {max(map(len, lines.values()))}."
+            f"x has {len(positions)} numbers, the longest series {max(map(len, drawn.values()))}."
         )
-    margin = max(map(text_width, lines)) + 2 * GAP
-    figure, axes = _chart(width, height, right=margin, **labels)
+    margin = max(map(text_width, drawn)) + 2 * GAP
+    beside = not is_narrow(width) or margin <= ASIDE * width
+    legend = None if beside else Legend(list(drawn), _colors(len(drawn)), width)
+    figure, axes = _chart(width, height, right=margin if beside else 2 * GAP, legend=legend, **labels)
     if log:
         axes.set_yscale("log")
         axes.tick_params(axis="y", which="minor", length=0)
-    for color, values in zip(_colors(len(lines)), lines.values(), strict=True):
+    for color, values in zip(_colors(len(drawn)), drawn.values(), strict=True):
         axes.plot(positions[: len(values)], values, color=color, linewidth=1.6, solid_capstyle="round")
     if ylim is not None:
         axes.set_ylim(ylim)
     if (positions == positions.round()).all():
-        axes.xaxis.set_major_locator(_whole_numbers(positions, labels.get("xlabel", "")))
-    _name_lines(axes, lines, positions, height)
+        label = labels.get("xlabel", "")
+        axes.xaxis.set_major_locator(_whole_numbers(positions, label, narrow=is_narrow(width)))
+    if beside:
+        _name_lines(axes, drawn, positions, height)
     return figure
 
 
-def _whole_numbers(positions: np.ndarray, label: str) -> Locator:
+def _whole_numbers(positions: np.ndarray, label: str, *, narrow: bool) -> Locator:
     """Return where ticks stand: at whole numbers, and for degrees at parts of a turn, which 50 and 100 are not."""
     if "degree" not in label.lower() or np.ptp(positions) < 90:
-        return MaxNLocator(integer=True)
+        return few_whole_numbers() if narrow else MaxNLocator(integer=True)
     return MultipleLocator(90 if np.ptp(positions) > 180 else 45)
+
+
+def few_whole_numbers() -> Locator:
+    """Return where ticks stand in a narrow chart."""
+    return MaxNLocator(5, integer=True, steps=[1, 2, 5, 10])
 
 
 def _name_lines(axes: Axes, lines: Mapping[str, np.ndarray], positions: np.ndarray, height: float) -> None:
@@ -106,6 +137,7 @@ def _apart(values: Sequence[float], distance: float) -> list[float]:
     return out.tolist()
 
 
+@redrawn
 def bars(
     values: Mapping[str, float],
     *,
@@ -117,6 +149,8 @@ def bars(
 ) -> Figure:
     """Draw horizontal bars from 0, each with its name at the left and its number at the end.
 
+    In a narrow figure names that would leave too little room stand above their bars.
+
     Args:
         values: name to number; negative ones reach to the left.
         fmt: format of the numbers, such as ".0%".
@@ -126,16 +160,30 @@ def bars(
         width: size in CSS pixels.
     """
     lengths = numbers(list(_filled(values).values()), "values")
-    left, step = max(map(text_width, values)) + GAP, 26
-    figure = Figure(width, step * len(values) + (LINE + 6 if xlabel else 0))
+    left, head, names = max(map(text_width, values)) + GAP, 0, list(values)
+    if is_narrow(width) and left > BEFORE * width:
+        left, names = 0.0, [wrap(name, width) for name in values]
+        head = LINE * max(map(lines, names))
+    step, xlabel = BAR + head, wrap(xlabel, width - left) if is_narrow(width) else xlabel
+    foot = LINE * lines(xlabel) + 6 if is_narrow(width) else LINE + 6
+    figure = Figure(width, step * len(values) + (foot if xlabel else 0))
     axes = figure.place(left, 0, width - left, step * len(values))
+    lower, thick = 0.5 - BAR / 2 / step, 0.66 * BAR / step  # names above the bars push them down
     room = GAP + max(text_width(format(length, fmt)) for length in lengths)
     axes.set(xlim=_bar_limits(lengths, limit, width - left, room), ylim=(len(values) - 0.5, -0.5))
     for number, (name, value) in enumerate(zip(values, lengths, strict=True)):
-        axes.barh(number, value, height=0.66, color=COLORS[1] if name in highlight else COLORS[0])
-        figure.write(left - GAP, (number + 0.5) * step, name, ha="right", middle=True)
-        _name_bar(axes, number, value, fmt)
-    axes.axvline(0, color=INK, linewidth=0.7)
+        color = COLORS[1] if name in highlight else COLORS[0]
+        axes.barh(number + lower, value, height=thick, color=color)
+        if head:
+            figure.write(0, number * step + head - 4, names[number])
+        else:
+            figure.write(left - GAP, (number + 0.5) * step, name, ha="right", middle=True)
+        _name_bar(axes, number + lower, value, fmt)
+    if head:  # the line does not cross the names
+        rows = np.arange(len(values)) + lower
+        axes.vlines([0] * len(values), rows - 0.5 * BAR / step, rows + 0.5 * BAR / step, INK, linewidth=0.7)
+    else:
+        axes.axvline(0, color=INK, linewidth=0.7)
     figure.write(left, figure.height - 5, xlabel)
     return figure
 
@@ -150,7 +198,7 @@ def _bar_limits(lengths: np.ndarray, limit: float | None, width: float, room: fl
     return low - (room * unit if low < 0 else 0), high + (room * unit if high > 0 or low == 0 else 0)
 
 
-def _name_bar(axes: Axes, number: int, value: float, fmt: str) -> None:
+def _name_bar(axes: Axes, number: float, value: float, fmt: str) -> None:
     text, side = format(value, fmt).replace("-", "\N{MINUS SIGN}"), -1 if value < 0 else 1
     axes.annotate(
         text,
@@ -164,6 +212,7 @@ def _name_bar(axes: Axes, number: int, value: float, fmt: str) -> None:
     )
 
 
+@redrawn
 def confusion(matrix: Tensor | np.ndarray, names: Sequence[str], *, width: float = TEXT_WIDTH) -> Figure:
     """Show how often each true class (row) was taken for each class (column); the color is the share of the row.
 
@@ -176,9 +225,10 @@ def confusion(matrix: Tensor | np.ndarray, names: Sequence[str], *, width: float
     if counts.ndim != 2 or counts.shape != (len(names), len(names)) or counts.size == 0 or (counts < 0).any():
         raise BadInputError(f"Counts of shape ({len(names)}, {len(names)}) are needed; got {counts.shape}.")
     margin = max(map(text_width, names)) + GAP
+    upright = is_narrow(width)  # the names of the columns, which lean out to the right where there is room
     side = math.floor(min((width - margin) / len(names), 46) * 2) / 2
-    head = math.ceil(margin * 0.72) + LINE
-    figure = Figure(math.ceil(margin + side * len(names) + margin * 0.5), math.ceil(head + side * len(names)))
+    head, lean = (margin, 0.0) if upright else (math.ceil(margin * 0.72) + LINE, margin * 0.5)
+    figure = Figure(math.ceil(margin + side * len(names) + lean), math.ceil(head + side * len(names)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     tile = Heat(shares.astype(np.float32), 0.0, 1.0)
     axes = tiles.draw(figure, tile, margin, head, side * len(names), side * len(names))
@@ -192,15 +242,17 @@ def confusion(matrix: Tensor | np.ndarray, names: Sequence[str], *, width: float
                 ha="center",
                 va="center",
                 color=ink_on(colors[r, c]),
-                fontproperties=font(12),
+                fontproperties=font(min(12, side * 0.6) if upright else 12),
             )
     for number, name in enumerate(names):
         middle = (number + 0.5) * side
         figure.write(margin - GAP, head + middle, name, ha="right", middle=True)
-        figure.write(margin + middle - 4, head - 6, name, rotation=45, rotation_mode="anchor")
+        place, turned = margin + middle + (4 if upright else -4), 90 if upright else 45
+        figure.write(place, head - 6, name, rotation=turned, rotation_mode="anchor")
     return figure
 
 
+@redrawn
 def histogram(
     values: Numbers | Mapping[str, Numbers],
     *,
@@ -225,24 +277,20 @@ def histogram(
     named = values if isinstance(values, Mapping) else {"": values}
     groups = {name: numbers(part, name or "values") for name, part in _filled(named).items()}
     edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins=bins)
-    figure, axes = _chart(width, height, right=GAP, xlabel=xlabel, ylabel=ylabel)
+    below = is_narrow(width) and isinstance(values, Mapping)
+    legend = Legend(list(groups), _colors(len(groups)), width) if below else None
+    right = 2 * GAP if is_narrow(width) else GAP
+    figure, axes = _chart(width, height, right=right, legend=legend, xlabel=xlabel, ylabel=ylabel)
     for color, (name, part) in zip(_colors(len(groups)), groups.items(), strict=True):
         counts, _ = np.histogram(part, edges)
         axes.stairs(counts, edges, fill=True, color=color, alpha=0.45 if len(groups) > 1 else 0.8)
         axes.stairs(counts, edges, color=color, linewidth=1.2, label=name)
-    axes.set_ylim(0, axes.get_ylim()[1] * (1.1 if marks else 1))
-    for name, position in (marks or {}).items():
-        axes.axvline(position, color=INK, linewidth=0.9)
-        axes.annotate(
-            name,
-            (position, 1),
-            (3, -9),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            color=INK,
-            fontproperties=font(),
-        )
-    if isinstance(values, Mapping):
+    axes.set_ylim(0, axes.get_ylim()[1] * (1.1 if marks and not is_narrow(width) else 1))
+    if marks:
+        draw_marks(axes, marks, narrow=is_narrow(width))
+    if is_narrow(width):
+        axes.yaxis.set_major_locator(few_whole_numbers())
+    if isinstance(values, Mapping) and not below:
         axes.legend(
             frameon=False, prop=font(), labelcolor=_colors(len(groups)), handlelength=0, handletextpad=0
         )
@@ -251,6 +299,43 @@ def histogram(
 
 # --------------------------------------------------------------------------------------------------------------------
 # What charts share
+
+
+def draw_marks(axes: Axes, marks: Mapping[str, float], *, narrow: bool) -> None:
+    """Draw a vertical line at each position, with its name at its upper end; in a narrow chart one below the other."""
+    texts = _stepped(axes, marks) if narrow else [(*mark, 1, 0) for mark in marks.items()]
+    step = LINE * DOTS / axes.get_window_extent().height
+    for text, position, side, line in texts:
+        axes.axvline(position, ymax=1 - line * step, color=INK, linewidth=0.9)
+        axes.annotate(
+            text,
+            (position, 1),
+            (3 * side, -9 - LINE_POINTS * line),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            color=INK,
+            ha="left" if side > 0 else "right",
+            fontproperties=font(),
+        )
+
+
+def _stepped(axes: Axes, marks: Mapping[str, float]) -> list[tuple[str, float, int, int]]:
+    """Return lines of text with position, side and number of the line, and make room for them above what is drawn."""
+    for position in marks.values():
+        axes.axvline(position, color="none")  # so that all of them are in view
+    axes.autoscale_view()
+    wide, high = (float(side) / DOTS for side in axes.get_window_extent().size)
+    found: list[tuple[str, float, int, int]] = []
+    for name, position in marks.items():
+        at = float(axes.transLimits.transform((position, 0))[0]) * wide
+        side = 1 if at < wide / 2 or text_width(name) < wide - at - 6 else -1
+        room = (wide - at if side > 0 else at) - 6
+        found += [
+            (text, position, side, len(found) + n) for n, text in enumerate(wrap(name, room).split("\n"))
+        ]
+    low, top = axes.get_ylim()
+    axes.set_ylim(low, top / (1 - (len(found) * LINE + 4) / high))
+    return found
 
 
 def numbers(values: Numbers, name: str) -> np.ndarray:
@@ -276,12 +361,19 @@ def _colors(count: int) -> list[str]:
     return [COLORS[number % len(COLORS)] for number in range(count)]
 
 
-def _chart(width: float, height: float, *, right: float, **labels: Unpack[Labels]) -> tuple[Figure, Axes]:
-    """Return axes with two thin lines, light grid lines across, and the labels at their ends."""
-    xlabel, ylabel = labels.get("xlabel", ""), labels.get("ylabel", "")
-    figure = Figure(width, height)
-    top, bottom, left = (LINE + 8 if ylabel else 8), (2 * LINE + 10 if xlabel else LINE + 10), 46
-    axes = figure.place(left, top, width - left - right, height - top - bottom)
+def _chart(
+    width: float, height: float, *, right: float, legend: Legend | None = None, **labels: Unpack[Labels]
+) -> tuple[Figure, Axes]:
+    """Return axes with two thin lines, light grid lines across, the labels at their ends, and a legend below."""
+    xlabel, ylabel, left = labels.get("xlabel", ""), labels.get("ylabel", ""), 46
+    if is_narrow(width):
+        xlabel, ylabel = wrap(xlabel, width - left), wrap(ylabel, width)
+    more = LINE * (max(lines(ylabel), 1) - 1) if is_narrow(width) else 0  # each further line of a label
+    foot = LINE * (max(lines(xlabel), 1) - 1) if is_narrow(width) else 0
+    below = legend.height if legend else 0
+    figure = Figure(width, height + more + foot + below)
+    top, bottom = (LINE + 8 if ylabel else 8), (2 * LINE + 10 if xlabel else LINE + 10)
+    axes = figure.place(left, top + more, width - left - right, height - top - bottom)
     axes.set_axis_on()
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set(color=INK, linewidth=0.8)
@@ -291,6 +383,8 @@ def _chart(width: float, height: float, *, right: float, **labels: Unpack[Labels
     for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
         label.set_fontproperties(font(12))
     axes.margins(x=0.01)
-    figure.write(0, LINE - 4, ylabel)
-    figure.write(left, height - 5, xlabel)
+    figure.write(0, LINE - 4 + more, ylabel)
+    figure.write(left, figure.height - below - 5, xlabel)
+    if legend:
+        legend.draw(figure, 0, figure.height - below)
     return figure, axes

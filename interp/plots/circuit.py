@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interp.errors import BadInputError
 from interp.plots import tiles
-from interp.plots.figure import COLORS, GAP, LINE, PAGE_WIDTH, Figure, text_width
+from interp.plots.figure import COLORS, GAP, LINE, PAGE_WIDTH, Figure, redrawn, text_width
 from interp.plots.pictures import Images, heats, pictures
 from interp.plots.tiles import Heat, Picture
 
@@ -63,6 +63,7 @@ class Plan:
         return self.kernel_left + self.kernel
 
 
+@redrawn
 def circuit(
     inputs: Images,
     kernels: Images,

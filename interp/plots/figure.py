@@ -6,12 +6,15 @@ than the column is not enlarged to fill it.
 
 from __future__ import annotations
 
+import base64
+import functools
 import io
 import json
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, ParamSpec, TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,6 +32,14 @@ DOTS = 2  # device pixels in a CSS pixel
 GAP = 10
 TEXT_SIZE = 13
 LINE = 17  # height of one line of text
+PHONE_WIDTH = 358  # what a phone of 390 pixels has between its margins
+NARROW = 480  # the width below which names leave the sides of a chart, and panels stand under one another
+
+# Set by the book when it runs a page: the width at which figures that are shown are drawn once more.
+AGAIN = "INTERP_DRAW_AGAIN"
+AGAIN_TYPE = (
+    "application/vnd.interp.narrow"  # of that second picture among the formats of an output; base64 of a PNG
+)
 
 # The gray in the middle between white and the dark theme's #121212: 4.3 to 1 on both.
 INK = "#7a7a7a"
@@ -36,6 +47,7 @@ INK = "#7a7a7a"
 COLORS = ("#2f83c5", "#d2691e", "#23946f", "#b05fa5", "#8f8420", "#c9515b")
 
 _FONT_PACKAGE = "font_source_sans_pro"
+_P = ParamSpec("_P")
 
 
 class Labels(TypedDict, total=False):
@@ -50,6 +62,9 @@ class Figure(MatplotlibFigure):
 
     Args:
         width, height: size on the page in CSS pixels.
+
+    Attributes:
+        again: draws the same at another width; None where nothing is known about that.
     """
 
     def __init__(self, width: float, height: float) -> None:
@@ -63,6 +78,7 @@ class Figure(MatplotlibFigure):
         super().__init__(figsize=inches, dpi=100 * DOTS, facecolor="none", edgecolor="none")
         FigureCanvasAgg(self)
         self.tiles: list[tuple[str, float, float, float, float]] = []
+        self.again: Callable[[float], Figure] | None = None
 
     def place(self, left: float, top: float, width: float, height: float) -> Axes:
         """Return new axes without frame or ticks at a place in CSS pixels, counted from the upper left corner."""
@@ -135,10 +151,41 @@ class Figure(MatplotlibFigure):
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Take precedence over the rendering that notebooks have for every matplotlib figure."""
         png, metadata = self._repr_png_()
-        return {"image/png": png, "text/plain": repr(self)}, {"image/png": metadata}
+        shown: dict[str, Any] = {"image/png": png, "text/plain": repr(self)}
+        narrow = self._narrow(float(os.environ.get(AGAIN) or 0))
+        if narrow is not None:
+            shown[AGAIN_TYPE] = base64.b64encode(narrow.png()).decode()
+        return shown, {"image/png": metadata}
+
+    def _narrow(self, width: float) -> Figure | None:
+        """Draw the figure again; None where that is not asked for, not known how, or its names need more room."""
+        if self.again is None or not 0 < width < self.width:
+            return None
+        try:
+            return self.again(width)
+        except BadInputError:
+            return None
 
     def __repr__(self) -> str:
         return f"<Figure {self.width} x {self.height}>"
+
+
+def redrawn(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Let the figures of a function with the option `width` know how they are drawn at another width."""
+
+    @functools.wraps(draw)
+    def noting(*args: _P.args, **options: _P.kwargs) -> Figure:
+        figure = draw(*args, **options)
+        function: Callable[..., Figure] = draw
+        figure.again = lambda width: function(*args, **{**options, "width": width})
+        return figure
+
+    return noting
+
+
+def is_narrow(width: float) -> bool:
+    """Tell whether a figure is so narrow that what stands beside a chart has to stand below or above it."""
+    return width < NARROW
 
 
 def _agg(figure: Figure) -> Any:

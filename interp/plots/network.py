@@ -11,7 +11,19 @@ from torch import nn
 
 from interp import hooks
 from interp.errors import BadInputError
-from interp.plots.figure import COLORS, GAP, INK, LINE, PAGE_WIDTH, TEXT_WIDTH, Figure, text_width
+from interp.plots.figure import (
+    COLORS,
+    GAP,
+    INK,
+    LINE,
+    PAGE_WIDTH,
+    TEXT_WIDTH,
+    Figure,
+    is_narrow,
+    lines,
+    redrawn,
+    text_width,
+)
 
 IMAGE = "image"  # what goes into the network, as a box
 THINNEST = 2.0  # pixels; three channels would be none
@@ -36,6 +48,7 @@ class Box:
         return max(map(text_width, self.lines))
 
 
+@redrawn
 def network(
     model: nn.Module,
     layers: Mapping[str, str] | Sequence[str],
@@ -48,7 +61,8 @@ def network(
 ) -> Figure:
     """Draw layers to one scale, from left to right: width is channels, height is positions.
 
-    Below each box stand its name, its channels and its positions.
+    Below each box stand its name, its channels and its positions. In a narrow figure the row of boxes breaks into
+    lines, and a connection that would cross them is written below.
 
     Args:
         model: any network.
@@ -63,6 +77,8 @@ def network(
         BadInputError: a layer has no maps (N, C, H, W), or the labels leave no room for the boxes.
     """
     boxes = _boxes(model, layers, size)
+    if is_narrow(width):
+        return _in_lines(boxes, here, skips, height, width)
     scale = _scale(list(boxes.values()), width)
     top = ARC if skips else 0
     figure = Figure(width, top + height + 3 * LINE + GAP)
@@ -71,7 +87,8 @@ def network(
         column = _column(box, scale)
         middles[name] = left + column / 2
         color = COLORS[1] if name in here else COLORS[0]
-        _draw(figure, box, middles[name], (top + height / 2, scale, unit), color)
+        place = (middles[name], top + height / 2, figure.height - 2 * LINE - 5)
+        _draw(figure, box, place, (scale, unit), color)
         left += column + GAP
     for start, end in skips:
         _arc(figure, middles[start], middles[end], top - 2)
@@ -107,14 +124,66 @@ def _scale(boxes: Sequence[Box], width: float) -> float:
     return low
 
 
-def _draw(figure: Figure, box: Box, middle: float, place: tuple[float, float, float], color: str) -> None:
-    """Draw a box about a point; `place` is its height on the figure, and the pixels of a channel and of a row."""
-    center, scale, unit = place
+def _in_lines(
+    boxes: Mapping[str, Box],
+    here: Collection[str],
+    skips: Sequence[tuple[str, str]],
+    height: float,
+    width: float,
+) -> Figure:
+    """Draw boxes to one scale in as few lines as the labels allow."""
+    if max(box.label_width for box in boxes.values()) > width:
+        raise BadInputError(f"A label needs more than {width:g} pixels; draw it wider or shorten it.")
+    fewest = len(_lines(boxes, 0.0, width))
+    low, high = 0.0, width / max(box.channels for box in boxes.values())
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if len(_lines(boxes, middle, width)) <= fewest else (low, middle)
+    rows, unit = _lines(boxes, low, width), height / max(box.rows for box in boxes.values())
+    talls = [max(max(boxes[name].rows for name in row) * unit, THINNEST) for row in rows]
+    words = [f"{boxes[start].text} → {boxes[end].text}: past what lies between" for start, end in skips]
+    figure = Figure(width, sum(talls) + len(rows) * (3 * LINE + 2 * GAP) + LINE * len(words))
+    top = 0.0
+    for row, tall in zip(rows, talls, strict=True):
+        left = 0.0
+        for name in row:
+            column = _column(boxes[name], low)
+            place = (left + column / 2, top + tall / 2, top + tall + LINE + GAP - 5)
+            _draw(figure, boxes[name], place, (low, unit), COLORS[1] if name in here else COLORS[0])
+            left += column + GAP
+        top += tall + 3 * LINE + 2 * GAP
+    for number, text in enumerate(words):
+        figure.write(0, top + LINE * (number + 1) - 5, text)
+    return figure
+
+
+def _lines(boxes: Mapping[str, Box], scale: float, width: float) -> list[list[str]]:
+    """Return the names of the boxes line by line."""
+    found: list[list[str]] = [[]]
+    left = 0.0
+    for name, box in boxes.items():
+        column = _column(box, scale)
+        if found[-1] and left + column > width:
+            found.append([])
+            left = 0.0
+        found[-1].append(name)
+        left += column + GAP
+    return found
+
+
+def _draw(
+    figure: Figure,
+    box: Box,
+    place: tuple[float, float, float],
+    sizes: tuple[float, float],
+    color: str,
+) -> None:
+    """Draw a box: `place` is its middle and the baseline of its name, `sizes` the pixels of a channel and of a row."""
+    (middle, center, bottom), (scale, unit) = place, sizes
     wide, high = max(box.channels * scale, THINNEST), max(box.rows * unit, THINNEST)
     axes = figure.place(middle - wide / 2 - 1, center - high / 2 - 1, wide + 2, high + 2)
     axes.set(xlim=(-1, wide + 1), ylim=(-1, high + 1))
     axes.add_patch(Rectangle((0, 0), wide, high, facecolor=color, edgecolor=color, alpha=0.75, linewidth=0.8))
-    bottom = figure.height - 2 * LINE - 5
     for number, text in enumerate(box.lines):
         figure.write(
             middle,
@@ -136,10 +205,13 @@ def _arc(figure: Figure, start: float, end: float, top: float) -> None:
     )
 
 
+@redrawn
 def chain(
     steps: Sequence[str], forward: Sequence[str], backward: Sequence[str], *, width: float = TEXT_WIDTH
 ) -> Figure:
     """Draw steps in a row, with what goes forward above the arrows and what comes back below them.
+
+    In a narrow figure they stand below one another, with what goes forward at the left.
 
     Args:
         steps: what stands in the boxes.
@@ -154,6 +226,8 @@ def chain(
         raise BadInputError(
             f"{len(steps)} steps have {len(steps) + 1} places; got {len(forward)} and {len(backward)} texts."
         )
+    if is_narrow(width):
+        return _column_of_steps(steps, forward, backward, width)
     figure, arrow = Figure(width, 130), width / (2 * len(steps) + 1)
     for number, (there, back) in enumerate(zip(forward, backward, strict=True)):
         left = 2 * number * arrow
@@ -175,3 +249,26 @@ def _straight(figure: Figure, place: tuple[float, float, float], color: str, onw
     tip, base = (length - 6, length - 14) if onward else (6, 14)
     axes.plot([6, length - 6], [0, 0], color=color, linewidth=1.4)
     axes.add_patch(Polygon([(base, -4), (base, 4), (tip, 0)], color=color))
+
+
+def _column_of_steps(
+    steps: Sequence[str], forward: Sequence[str], backward: Sequence[str], width: float
+) -> Figure:
+    """Draw a chain from top to bottom."""
+    box, arrow, middle = LINE * (1 + max(map(lines, steps))), 48, width / 2
+    figure = Figure(width, arrow * len(forward) + box * len(steps))
+    for number, (there, back) in enumerate(zip(forward, backward, strict=True)):
+        top = number * (arrow + box)
+        for side, text, color in ((-1, there, INK), (1, back, COLORS[1])):
+            axes = figure.place(middle + 14 * side - 6, top, 12, arrow)
+            axes.set(xlim=(-6, 6), ylim=(arrow, 0) if side < 0 else (0, arrow))
+            axes.plot([0, 0], [6, arrow - 6], color=color, linewidth=1.4)
+            axes.add_patch(Polygon([(-4, arrow - 14), (4, arrow - 14), (0, arrow - 6)], color=color))
+            place = middle + 26 * side, top + arrow / 2
+            figure.write(*place, text, middle=True, ha="right" if side < 0 else "left", color=color)
+    for number, text in enumerate(steps):
+        wide = text_width(text) + 4 * GAP
+        axes = figure.place(middle - wide / 2, arrow + number * (arrow + box), wide, box)
+        axes.add_patch(Rectangle((0.01, 0.01), 0.98, 0.98, facecolor="none", edgecolor=INK, linewidth=1.2))
+        figure.write(middle, arrow + number * (arrow + box) + box / 2, text, ha="center", middle=True)
+    return figure

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -37,6 +38,14 @@ def image_row(
         marks: rectangles to outline: number of the image to (row, column, height, width) in its pixels.
     """
     figure = tiles.row(pictures(images), titles, width=width, height=height)
+    tiles.outline(figure.axes, marks)
+    if marks and figure.again is not None:
+        figure.again = partial(_outlined, figure.again, marks)
+    return figure
+
+
+def _outlined(again: Callable[[float], Figure], marks: Mapping[int, Mark], width: float) -> Figure:
+    figure = again(width)
     tiles.outline(figure.axes, marks)
     return figure
 

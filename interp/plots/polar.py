@@ -10,9 +10,22 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from interp.errors import BadInputError
-from interp.plots.figure import COLORS, GAP, INK, LINE, TEXT_WIDTH, Figure, font
+from interp.plots.figure import (
+    COLORS,
+    GAP,
+    INK,
+    LINE,
+    TEXT_WIDTH,
+    Figure,
+    font,
+    is_narrow,
+    lines,
+    redrawn,
+    wrap,
+)
 
 
+@redrawn
 def polar(
     curves: Tensor,
     titles: Sequence[str],
@@ -31,7 +44,7 @@ def polar(
         rim: (R, 3), colors in [0, 1] that are painted around each circle, evenly from the right and counterclockwise;
             without them the first circle says where 0 and 90 degrees are.
         width: size in CSS pixels.
-        columns: how many curves in a row.
+        columns: how many curves in a row; in a narrow figure at most two.
     """
     values = curves.detach().cpu().double().numpy()
     if values.ndim != 2 or len(values) != len(titles) or not np.isfinite(values).all() or (values < 0).any():
@@ -39,13 +52,17 @@ def polar(
             f"Curves (N, A) of finite values, none below 0, and N titles are needed; got {tuple(curves.shape)} and "
             f"{len(titles)} titles."
         )
+    columns = min(columns, 2) if is_narrow(width) else columns
     side = (width - GAP * (columns - 1)) / columns
-    figure = Figure(width, math.ceil(len(values) / columns) * (side + LINE + 8))
+    if is_narrow(width):
+        titles = [wrap(title, side) for title in titles]
+    head = LINE * max(map(lines, titles)) if is_narrow(width) else LINE
+    figure = Figure(width, math.ceil(len(values) / columns) * (side + head + 8))
     for place, (curve, title) in enumerate(zip(values, titles, strict=True)):
         row, column = divmod(place, columns)
-        left, top = column * (side + GAP), row * (side + LINE + 8)
-        figure.write(left + side / 2, top + LINE - 4, title, ha="center")
-        axes = _draw(figure, np.tile(curve, turns), left, top + LINE, side)
+        left, top = column * (side + GAP), row * (side + head + 8)
+        figure.write(left + side / 2, top + head - 4, title, ha="center")
+        axes = _draw(figure, np.tile(curve, turns), left, top + head, side)
         if rim is not None:
             _paint(axes, rim)
         elif place == 0:

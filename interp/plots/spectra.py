@@ -12,7 +12,7 @@ from torch import Tensor
 from interp import image
 from interp.errors import BadInputError
 from interp.plots import tiles
-from interp.plots.figure import GAP, INK, LINE, PAGE_WIDTH, Figure, text_width
+from interp.plots.figure import GAP, INK, LINE, PAGE_WIDTH, Figure, is_narrow, redrawn, text_width
 from interp.spectrum.unit import Band, Unit
 
 # From blue to orange, at least 3 to 1 on white and on the dark page; from minimum to maximum.
@@ -39,6 +39,7 @@ class _Column:
     color: str = INK
 
 
+@redrawn
 def spectrum_page(
     unit: Unit,
     find_image: Callable[[int], Tensor],
@@ -60,7 +61,7 @@ def spectrum_page(
         negative, positive: optimized pictures, such as `Rendering.pictures`, for the unit turned down and turned up; up
             to nine each.
         label: gives the name to write for an id.
-        phone: lay the columns out two abreast for a narrow screen.
+        phone: lay the columns out two abreast for a narrow screen; so is what has the width of one.
         width: size in CSS pixels; 984, or 360 for a phone.
 
     Raises:
@@ -70,7 +71,7 @@ def spectrum_page(
         raise BadInputError(f"{unit.layer} {unit.channel} has no finite score: there is nothing to show.")
     columns = _columns(unit, find_image, negative, positive, label)
     width = width or (PHONE_WIDTH if phone else PAGE_WIDTH)
-    abreast = 2 if phone else len(columns)
+    abreast = 2 if phone or is_narrow(width) else len(columns)
     side = math.floor((width - GAP * (abreast - 1)) / abreast)
     heights = [_height(columns[start : start + abreast], side) for start in range(0, len(columns), abreast)]
     head, chart = 2 * LINE + 12, 160

@@ -8,13 +8,14 @@ from typing import Unpack
 import numpy as np
 from matplotlib import colormaps
 
-from interp.plots.charts import Numbers, _chart, _filled, numbers
-from interp.plots.figure import GAP, INK, LINE, TEXT_WIDTH, Figure, Labels, font, text_width
+from interp.plots.charts import Numbers, _chart, _filled, draw_marks, few_whole_numbers, numbers
+from interp.plots.figure import GAP, LINE, TEXT_WIDTH, Figure, Labels, is_narrow, redrawn, text_width
+from interp.plots.legend import SQUARE, Legend
 
 DARKEST, LIGHTEST = 0.12, 0.92  # of viridis: both ends stay apart from a dark and from a white page
-SQUARE = 10
 
 
+@redrawn
 def stacked(
     groups: Mapping[str, Numbers],
     *,
@@ -42,25 +43,23 @@ def stacked(
     names = sorted(parts, key=lambda name: float(parts[name].mean())) if ordered else list(parts)
     edges = np.histogram_bin_edges(np.concatenate(list(parts.values())), bins=bins)
     right = SQUARE + 6 + max(map(text_width, names)) + 2 * GAP
-    figure, axes = _chart(width, max(height, 60 + LINE * len(names)), right=right, **labels)
+    if is_narrow(width):
+        legend = Legend(names[::-1], _shades(len(names))[::-1], width)
+        figure, axes = _chart(width, height, right=2 * GAP, legend=legend, **labels)
+    else:
+        figure, axes = _chart(width, max(height, 60 + LINE * len(names)), right=right, **labels)
     base = np.zeros(len(edges) - 1)
     for name, color in zip(names, _shades(len(names)), strict=True):
         top = base + np.histogram(parts[name], edges)[0]
         axes.stairs(top, edges, baseline=base, fill=True, color=color)
         base = top
-    axes.set_ylim(0, base.max() * (1.18 if marks else 1.04))
-    for name, position in (marks or {}).items():
-        axes.axvline(position, color=INK, linewidth=0.9)
-        axes.annotate(
-            name,
-            (position, 1),
-            (3, -9),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            color=INK,
-            fontproperties=font(),
-        )
-    _legend(figure, names, width - right + GAP)
+    axes.set_ylim(0, base.max() * (1.18 if marks and not is_narrow(width) else 1.04))
+    if marks:
+        draw_marks(axes, marks, narrow=is_narrow(width))
+    if is_narrow(width):
+        axes.yaxis.set_major_locator(few_whole_numbers())
+    else:
+        _legend(figure, names, width - right + GAP)
     return figure
 
 

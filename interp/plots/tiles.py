@@ -14,13 +14,19 @@ from matplotlib.patches import Rectangle
 from PIL import Image as PILImage
 
 from interp.errors import BadInputError
-from interp.plots.figure import DOTS, GAP, INK, LINE, Figure, lines, text_width, wrap
+from interp.plots.figure import DOTS, GAP, INK, LINE, PHONE_WIDTH, Figure, lines, text_width, wrap
 
 HEAT = matplotlib.colormaps["viridis"]
 SIGNED = matplotlib.colormaps["RdBu_r"]
 Mark = tuple[float, float, float, float]  # row, column, height, width in the values of a tile
 CRISP_BELOW = 64  # sides shorter than this are shown as squares, longer ones as smooth pictures
 TALLEST = 420
+FEW = 4  # tiles abreast on a phone at most
+LOW = 150  # height of a tile below which a line of tiles of different shapes is broken
+UNEQUAL = (
+    1.25  # how much wider one tile may be than another where the book breaks a row without a second file
+)
+LARGE = 180  # side of a tile in whose picture there is much to see; two of these stand abreast
 
 
 class Tile(Protocol):
@@ -196,7 +202,37 @@ def row(tiles: Sequence[Tile], titles: Sequence[str] | None, *, width: float, he
         figure.write(left, head - 7, text)
         figure.name(text, left, head, w, _snap(side))
         left += w + GAP
+    if any(texts) or max(widths) > UNEQUAL * min(widths):
+        figure.again = lambda narrow: _row_on_phone(tiles, texts, side, narrow)
     return figure
+
+
+def _row_on_phone(tiles: Sequence[Tile], titles: Sequence[str], highest: float, width: float) -> Figure:
+    """Lay a row in lines for a phone, all at one height, at which two large squares stand abreast or more small."""
+    shapes, lines_of = [tile.shape[1] / tile.shape[0] for tile in tiles], [[0]]
+    for n in range(1, len(tiles)):
+        longer = [*lines_of[-1], n]
+        if _height([shapes[k] for k in longer], width) < min(LOW, 0.8 * highest):
+            lines_of.append([n])
+        else:
+            lines_of[-1] = longer
+    side = _snap(min(highest, *(_height([shapes[k] for k in line], width) for line in lines_of)))
+    widths = [_snap(side * shape) for shape in shapes]
+    texts = [wrap(title.replace("\n", " "), w) for title, w in zip(titles, widths, strict=True)]
+    heads = [heading([texts[n] for n in line]) for line in lines_of]
+    figure = Figure(width, math.ceil(sum(heads) + len(heads) * (side + GAP) - GAP))
+    for number, line in enumerate(lines_of):
+        left, top = 0.0, sum(heads[: number + 1]) + number * (side + GAP)
+        for n in line:
+            draw(figure, tiles[n], left, top, widths[n], side)
+            figure.write(left, top - 7, texts[n])
+            left += widths[n] + GAP
+    return figure
+
+
+def _height(shapes: Sequence[float], width: float) -> float:
+    """Return the height at which tiles of these shapes (width / height) fill a line."""
+    return (width - GAP * (len(shapes) - 1)) / sum(shapes)
 
 
 def grid(
@@ -228,7 +264,71 @@ def grid(
     for text, top in zip(sides, tops, strict=True):
         figure.write(margin - GAP, top + tall / 2, text, ha="right", middle=True)
         figure.name(text, 0, top, figure.width, tall)
+    if rows > 1 or any(texts):
+        figure.again = lambda narrow: _on_phone(tiles, texts, sides, (columns, cell), narrow)
     return figure
+
+
+def _on_phone(
+    tiles: Sequence[Tile], titles: Sequence[str], sides: Sequence[str], was: tuple[int, float], width: float
+) -> Figure:
+    """Lay the tiles of a grid in lines for a phone: what stood beside a row stands above its tiles.
+
+    `was` is how many columns the grid has, and how wide one is.
+    """
+    texts = [title.replace("\n", " ") for title in _repeated(titles, was[0])]
+    free = all(titles) and not any(sides)  # no row says more than its tiles
+    columns = _columns_on_phone(texts, *was, free=free)
+    # Tiles that fill lines together: those of a row; in short rows, of which one may be broken, all.
+    belongs = len(tiles) if free and was[0] <= 3 else was[0]
+    lines_of = [
+        range(start, min(start + columns, first + belongs, len(tiles)))
+        for first in range(0, len(tiles), belongs)
+        for start in range(first, min(first + belongs, len(tiles)), columns)
+    ]
+    if (
+        not any([*titles, *sides]) and len(tiles) == 2 * was[0]
+    ):  # pairs: what stands below another stays there
+        half = len(lines_of) // 2
+        lines_of = [line for pair in zip(lines_of[:half], lines_of[half:], strict=True) for line in pair]
+    cell = _snap(min((width - GAP * (columns - 1)) / columns, was[1]))
+    tall = _snap(cell * max(tile.shape[0] / tile.shape[1] for tile in tiles))
+    texts = [wrap(text, cell) for text in texts]
+    heads = {line.start: wrap(sides[line.start // was[0]], width) for line in lines_of}
+    heads |= {line.start: "" for line in lines_of if line.start % was[0]}
+    places, top = [], 0.0
+    for line in lines_of:
+        above, titled = heads[line.start], heading([texts[n] for n in line])
+        top += (LINE * lines(above) + (4 if titled else 8)) if above else 0
+        top += titled
+        places.append(top)
+        top += tall + GAP
+    figure = Figure(width, math.ceil(top - GAP))
+    for line, top in zip(lines_of, places, strict=True):
+        figure.write(0, top - 7 - heading([texts[n] for n in line]), heads[line.start])
+        for column, n in enumerate(line):
+            left = column * (cell + GAP)
+            draw(figure, tiles[n], left, top, cell, _snap(cell * tiles[n].shape[0] / tiles[n].shape[1]))
+            figure.write(left, top - 7, texts[n])
+    return figure
+
+
+def _repeated(titles: Sequence[str], columns: int) -> list[str]:
+    """Return a title for each tile where only those of the first row have one."""
+    first, rest = titles[:columns], titles[columns:]
+    if not any(first) or any(rest):
+        return list(titles)
+    return [first[n % columns] for n in range(len(titles))]
+
+
+def _columns_on_phone(titles: Sequence[str], columns: int, cell: float, *, free: bool) -> int:
+    """Return how many tiles stand abreast on a phone: few if they are large, and no word is wider than its tile."""
+    longest = max((text_width(word) for title in titles for word in title.split()), default=0)
+    fitting = max((n for n in range(1, FEW + 1) if PHONE_WIDTH / n - GAP / 2 >= longest), default=1)
+    if columns <= 3 and not (free and cell >= LARGE):
+        return min(columns, fitting)
+    wanted = 2 if cell >= LARGE else 3 if columns in (3, 5, 6, 9) else FEW
+    return min(columns, fitting, wanted)
 
 
 def heading(texts: Sequence[str]) -> float:

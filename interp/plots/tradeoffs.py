@@ -10,7 +10,20 @@ from matplotlib.axes import Axes
 
 from interp.errors import UnknownNameError
 from interp.plots.charts import Numbers, _chart, _filled, numbers
-from interp.plots.figure import COLORS, DOTS, GAP, INK, LINE, TEXT_WIDTH, Figure, Labels, text_width
+from interp.plots.figure import (
+    COLORS,
+    DOTS,
+    GAP,
+    INK,
+    LINE,
+    TEXT_WIDTH,
+    Figure,
+    Labels,
+    is_narrow,
+    redrawn,
+    text_width,
+)
+from interp.plots.legend import Legend
 
 QUIET = 0.45  # how much of the ink points have that are not talked about
 
@@ -27,6 +40,7 @@ class _Point(NamedTuple):
     dy: float
 
 
+@redrawn
 def tradeoff(
     points: Mapping[str, tuple[Numbers, Numbers]],
     *,
@@ -37,6 +51,8 @@ def tradeoff(
     **labels: Unpack[Labels],
 ) -> Figure:
     """Draw each of several ways as a point in two quantities, with its name beside it.
+
+    In a narrow figure numbers stand beside the points, and below the chart what they mean.
 
     Args:
         points: name to the measurements of both quantities, one for each replicate; the point is their mean, and a thin
@@ -54,15 +70,27 @@ def tradeoff(
     for name in (*highlight, *(name for dial in dials for name in dial)):
         if name not in found:
             raise UnknownNameError("point", name, list(found))
-    figure, axes = _chart(width, height, right=GAP, **labels)
+    signs = [str(n) for n in range(1, len(found) + 1)] if is_narrow(width) else list(found)
+    figure, axes = _chart(width, height, right=GAP, legend=_legend(signs, found, highlight, width), **labels)
     for dial in dials:
         line = [found[name] for name in dial]
         axes.plot([p.x for p in line], [p.y for p in line], color=INK, linewidth=0.8, alpha=QUIET, zorder=1)
     for name, point in found.items():
         _draw(axes, point, strong=name in highlight)
     axes.margins(0.08)
-    _name(axes, found, highlight, figure)
+    shown = dict(zip(found, signs, strict=True))
+    _name(axes, {shown[name]: point for name, point in found.items()}, [shown[n] for n in highlight], figure)
     return figure
+
+
+def _legend(
+    signs: Sequence[str], found: Mapping[str, _Point], highlight: Sequence[str], width: float
+) -> Legend | None:
+    """Say below a narrow chart what the numbers in it mean."""
+    if not is_narrow(width):
+        return None
+    texts = [f"{sign} {name}" for sign, name in zip(signs, found, strict=True)]
+    return Legend(texts, [COLORS[1] if name in highlight else INK for name in found], width, squares=False)
 
 
 def _point(name: str, x: Numbers, y: Numbers) -> _Point:

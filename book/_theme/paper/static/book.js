@@ -90,7 +90,7 @@
   const zoom = (picture, link) => {
     const dialog = make("dialog", { className: "zoom" });
     dialog.setAttribute("aria-label", picture.alt || "Picture");
-    const large = make("img", { src: picture.currentSrc || picture.src, alt: picture.alt });
+    const large = make("img", { src: picture.src, alt: picture.alt, className: picture.className }); // the wide drawing, also where a narrow one is on the page
     // As large as the screen allows; on a phone at least as large as on a page, to be moved around with a finger.
     const made = +picture.getAttribute("width") || picture.naturalWidth, tall = +picture.getAttribute("height") || picture.naturalHeight;
     const fit = Math.min(innerWidth * .96, (innerHeight * .8 * made) / tall);
