@@ -23,9 +23,8 @@ def rewrite(_app: Sphinx, what: str, _name: str, _obj: object, _options: object,
     # In functions an indent belongs to a section such as "Args:"; in the text of a module it is code.
     lines[:] = code_blocks(lines) if what == "module" else texts(lines)
     if what in {"property", "attribute"} and lines:
-        lines[0] = (
-            f": {lines[0]}"  # napoleon takes what stands before the first colon for a type: here it is nothing
-        )
+        # Napoleon takes what stands before the first colon for a type, twice: here it is nothing.
+        lines[0] = f": : {lines[0]}"
 
 
 def texts(lines: list[str]) -> list[str]:
