@@ -466,7 +466,7 @@ def test_a_channel_of_the_last_layer_has_scenes_and_grows(
         assert "5, 7" in page.inner_text(".offs")
         until(page, "[...document.querySelectorAll('.scenes img')].length === 24")
         page.locator(".channels").scroll_into_view_if_needed()
-        until(page, "[...document.querySelectorAll('.scenes img')].every(one => one.naturalWidth === 224)")
+        until(page, "[...document.querySelectorAll('.scenes img')].every(one => one.naturalWidth > 0)")
         assert page.locator(".tiles a img").count() == 18
         assert page.locator(".other canvas").is_visible()
         channel = page.locator(".channels tbody th").first.inner_text()
