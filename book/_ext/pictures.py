@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 
 SHARP = 150  # dots per inch from which a PNG counts as made at two pixels a point
 OPEN = 0.5  # share of a picture that is drawn on; with less, it is a chart
-WHITE, GLARE = 240, 0.4  # of 255; share of what is drawn that is white, from which it glares on a dark page
+WHITE, GLARE = 230, 0.4  # of 255; share of what is drawn that is white, from which it glares on a dark page
 
 
 def settle(app: Sphinx, page: BeautifulSoup) -> None:
