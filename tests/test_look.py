@@ -267,6 +267,13 @@ def test_the_kernel_of_a_page_is_asked_for_second_drawings() -> None:
     assert narrow.PHONE == plots.figure.PHONE_WIDTH
 
 
+def _circuit(width: float) -> plots.Figure:
+    """Return a drawing that is open for the most part and has pictures and kernels, whose colors have to stay."""
+    gray, names = torch.full((4, 3, 80, 80), 0.5), [f"a.0, {number}" for number in range(4)]
+    kernels = torch.eye(5).expand(4, 5, 5)
+    return plots.circuit(gray, kernels, [4.0, 3.0, 2.0, -1.0], gray[0], titles=names, width=width)
+
+
 @pytest.mark.parametrize(
     ("picture", "kind"),
     [
@@ -276,6 +283,8 @@ def test_the_kernel_of_a_page_is_asked_for_second_drawings() -> None:
             "glaring",
         ),
         (lambda: _drawn(plots.image_row(torch.full((2, 3, 80, 80), 0.5))), ""),
+        (lambda: _drawn(_circuit(984)), ""),
+        (lambda: _drawn(_circuit(358)), ""),
         (lambda: PILImage.new("RGB", (90, 60), "white"), "glaring"),
         (lambda: PILImage.new("RGB", (90, 60), (230, 230, 230)), ""),
     ],

@@ -74,7 +74,7 @@ def tone(opened: Image.Image) -> str:
     small = opened.reduce(max(1, opened.width // 700)).convert("RGBA")
     colors = numpy.asarray(small)
     drawn = colors[..., 3] > 0
-    if drawn.mean() < OPEN:
+    if drawn.mean() < OPEN and "Tiles" not in opened.info:  # a drawing with pictures in it is none
         return "chart"
     white = (colors[..., :3].min(axis=-1) >= WHITE) & drawn
     return "glaring" if white.sum() > GLARE * drawn.sum() else ""
