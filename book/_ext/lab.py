@@ -74,7 +74,8 @@ def publish(app: Sphinx, error: Exception | None) -> None:
         return
     folder = Path(app.outdir, PAGE).parent
     code = Path(__file__).read_text(encoding="utf-8")
-    key = f"{fingerprint(f'from interp import lab, zoo{chr(10)}{code}')} {_data()}"
+    made_of = f"from interp import lab, zoo\n{code}"
+    key = f"{fingerprint(made_of)} {_data()}"
     if (folder / KEY).is_file() and (folder / KEY).read_text() == key:
         return
     write(folder)

@@ -43,7 +43,7 @@
       const worker = new Worker(address);
       worker.onmessage = receive;
       worker.onerror = event => { for (const { fail } of waiting.values()) fail(new Error(event.message || "The worker stopped.")); waiting.clear(); };
-      send = message => worker.postMessage(message);
+      send = message => worker.postMessage(message, message.weights ? [message.weights] : []);
     } catch { // no worker: the page stands still while the network computes
       const scope = { postMessage: data => receive({ data }) };
       labEngine(scope);
@@ -86,7 +86,14 @@
   /* A page that is opened from a folder may fetch nothing, but it may load a script. */
   const script = (src, name) => globalThis[name] !== undefined ? Promise.resolve(globalThis[name]) : new Promise((done, fail) =>
     document.head.append(make("script", { src, error: () => fail(new Error(`${src} is not beside this page.`)), load: () => done(globalThis[name]) })));
-  const decoded = text => Uint8Array.from(atob(text), character => character.charCodeAt(0));
+  function decoded(text) { // a megabyte after the other: a large network has a third of a gigabyte of it
+    const bytes = new Uint8Array(text.length / 4 * 3 - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0)), some = 2 ** 20;
+    for (let first = 0, at = 0; first < text.length; first += some) {
+      const part = atob(text.slice(first, first + some));
+      for (let n = 0; n < part.length; n++) bytes[at++] = part.charCodeAt(n);
+    }
+    return bytes;
+  }
 
   /* Nor may it read the pixels of a picture that is a file beside it. */
   const example = async picture => location.protocol === "file:"

@@ -186,7 +186,9 @@ function halves(packed) {
     const sign = bits & 0x8000 ? -1 : 1, exponent = bits >> 10 & 31, part = bits & 1023;
     return sign * (exponent ? (1 + part / 1024) * 2 ** (exponent - 15) : part * 2 ** -24);
   });
-  return Float32Array.from(packed, bits => table[bits]);
+  const numbers = new Float32Array(packed.length); // by hand: Float32Array.from keeps a list of all of them on the way
+  for (let n = 0; n < numbers.length; n++) numbers[n] = table[packed[n]];
+  return numbers;
 }
 
 if (typeof module !== "undefined") { // in node; in the browser all files of the engine are one
