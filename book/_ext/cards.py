@@ -107,7 +107,13 @@ def _picture(page: BeautifulSoup, link: Tag, docname: str) -> None:
     if not chapter.endswith(".html"):
         return
     source = posixpath.relpath(name_of(chapter.removesuffix(".html")), folder)
-    shown = {"src": source, "alt": "", "width": str(SIZE[0] // 2), "height": str(SIZE[1] // 2)}
+    shown = {
+        "src": source,
+        "alt": "",
+        "aria-hidden": "true",
+        "width": str(SIZE[0] // 2),
+        "height": str(SIZE[1] // 2),
+    }
     link.insert(0, page.new_tag("img", attrs={**shown, "loading": "lazy", "decoding": "async"}))
 
 
