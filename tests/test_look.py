@@ -286,7 +286,7 @@ def _circuit(width: float) -> plots.Figure:
         (lambda: _drawn(_circuit(984)), ""),
         (lambda: _drawn(_circuit(358)), ""),
         (lambda: PILImage.new("RGB", (90, 60), "white"), "glaring"),
-        (lambda: PILImage.new("RGB", (90, 60), (230, 230, 230)), ""),
+        (lambda: PILImage.new("RGB", (90, 60), (220, 220, 220)), ""),
     ],
 )
 def test_charts_and_white_pictures_are_told_apart_from_photographs(
