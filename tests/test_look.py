@@ -245,6 +245,7 @@ def test_a_phone_takes_the_second_drawing_and_a_desk_the_first(tmp_path: Path) -
     narrow.keep(
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Text."), cell]), tmp_path / "kept"
     )
+    assert set(cell.outputs[0].data) == {"image/png"}  # MyST-NB warns of what it does not know
     name = hashlib.sha256(figure.png()).hexdigest()  # as MyST-NB calls the file
     file = tmp_path / "kept" / f"{name}.png"
     page = _page(

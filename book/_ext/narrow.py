@@ -59,14 +59,14 @@ def scroll(page: BeautifulSoup, link: Tag) -> None:
 
 
 def keep(notebook: NotebookNode, folder: Path) -> None:
-    """Write the second drawings of a page's outputs beside the pictures, named as MyST-NB names these."""
+    """Move the second drawings out of a page's outputs, beside the pictures, named as MyST-NB names these."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if AGAIN_TYPE in data and "image/png" in data:
                 wide = hashlib.sha256(base64.b64decode(data["image/png"])).hexdigest()
                 folder.mkdir(parents=True, exist_ok=True)
-                beside(folder / f"{wide}.png").write_bytes(base64.b64decode(data[AGAIN_TYPE]))
+                beside(folder / f"{wide}.png").write_bytes(base64.b64decode(data.pop(AGAIN_TYPE)))
 
 
 def beside(file: Path) -> Path:

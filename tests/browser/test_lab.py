@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from interp import featurevis, hooks, image, lab, zoo
-from interp.lab.site import COLORS
+from interp.lab.examples import COLORS
 from tests.browser.conftest import BROWSERS, SANDBOX_OFF, OpenPage
 
 FIRST = "document.querySelector('.top')?.children.length === 5 && !document.body.hasAttribute('aria-busy')"
