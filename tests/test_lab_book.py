@@ -19,7 +19,7 @@ import measure_lab  # noqa: E402
 
 from interp import lab  # noqa: E402
 
-CHAPTER = ROOT / "book" / "lab" / "network-in-100-lines.md"
+CHAPTER = ROOT / "book" / "lab" / "network-in-250-lines.md"
 WEB = ROOT / "interp" / "lab" / "web"
 
 
@@ -32,6 +32,16 @@ def test_the_address_of_the_lab_and_of_an_example() -> None:
         None
     ] * 4
     assert "no photograph tea" in str(missing("tea/cup"))
+
+
+def test_the_engine_is_as_long_as_the_chapter_says() -> None:
+    lines = [
+        line.strip()
+        for name in ("network.js", "kernels.ts")
+        for line in (WEB / name).read_text().splitlines()
+    ]
+    code = [line for line in lines if line and not line.startswith("//")]
+    assert 225 <= len(code) <= 275
 
 
 def test_what_lies_on_the_site_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

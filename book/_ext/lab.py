@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from interp.fingerprint import fingerprint
 
 CHAPTER = (
-    Path(__file__).resolve().parents[1] / "lab" / "network-in-100-lines.md"
+    Path(__file__).resolve().parents[1] / "lab" / "network-in-250-lines.md"
 )  # a book without it has no lab
 PAGE = "lab/index.html"
 EXAMPLES = ("coffee", "cat", "rocket", "motorcycle", "china", "flower")  # one with a plain answer comes first
@@ -34,8 +34,8 @@ CREDIT = (
 )
 ONWARD = (
     (
-        "The network in 100 lines",
-        "../book/lab/network-in-100-lines.html",
+        "The network in 250 lines",
+        "../book/lab/network-in-250-lines.html",
         "how this page computes, and its source",
     ),
     (

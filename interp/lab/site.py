@@ -85,7 +85,7 @@ class Frame:
 
     title: str = "Looking inside a vision model"
     book: str = "../book/index.html"
-    chapter: str = "../book/lab/network-in-100-lines.html"
+    chapter: str = "../book/lab/network-in-250-lines.html"
     recipe: str = "../book/segment-2/better-coordinates.html"
     credit: str = ""
     units: Units | None = None
