@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from interp import featurevis as fv
 from interp import hooks, image, spectrum, zoo
-from interp.microscope.pictures import file
+from interp.microscope import details
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "book" / "_data"
@@ -105,7 +105,7 @@ def test_a_large_picture_shows_what_its_tile_shows(layer: str, sign: int) -> Non
 
 
 def test_every_optimized_picture_exists_large() -> None:
-    for layer, count in make_data.LAYERS.items():
+    for layer, count in make_large.LAYERS.items():
         for sign in (1, -1):
             names = {file.name for file in make_large.file(layer, sign, 0).parent.iterdir()}
             assert names == {f"{channel}.webp" for channel in range(count)}
@@ -120,7 +120,8 @@ def microscope(name: str) -> Any:
 @pytest.mark.parametrize("layer", make_microscope.LAYERS)
 def test_a_slice_of_the_microscope_made_again_is_the_same(layer: str) -> None:
     """Three channels: the scores of all images that they show, and no other scene belongs into their columns."""
-    index, units, channels = microscope("index"), microscope(layer)["units"], [1, 17, 38]
+    index, channels = microscope("index"), [1, 7, 15]
+    units = {c: detail(layer, c) for c in channels}
     shown = {index["ids"][place] for c in channels for column in units[c]["b"] for place in column["i"]}
     others = torch.randperm(make_microscope.SCENES, generator=torch.Generator().manual_seed(0))[:40].tolist()
     ids = sorted(shown | set(others))
@@ -141,30 +142,28 @@ def test_a_slice_of_the_microscope_made_again_is_the_same(layer: str) -> None:
         assert not ((rest > below[0] + near) & (rest < above[-1] - near)).any()
 
 
-def test_an_image_of_the_microscope_is_the_scene_that_it_names() -> None:
+def test_an_image_of_the_microscope_has_the_label_of_the_scene_that_it_names() -> None:
     index, scenes = microscope("index"), make_microscope.job().source.dataset
     for place in (0, 400, 1100):
         scene = scenes[index["ids"][place]]
-        stored = image.load(file(make_microscope.DATA / "thumbnails", place))
-        assert stored.shape[2:] == (index["thumbnail"], index["thumbnail"])
-        assert (stored - image.resize(scene.image[None], stored.shape[2:])).abs().mean() < 0.03
         label = index["names"][index["labels"][place]]
         assert label == (zoo.SCENE_CLASSES[scene.label] if scene.label >= 0 else label)
 
 
 def test_the_microscope_is_complete() -> None:
     index = microscope("index")
-    assert {each["name"]: each["channels"] for each in index["layers"]} == make_data.LAYERS
+    layers = {each["name"]: each["channels"] for each in index["layers"]}
+    assert tuple(layers) == make_microscope.LAYERS
+    pictured = {each["name"]: each["channels"] for each in index["layers"] if each["optimized"]}
+    assert pictured == make_large.LAYERS
     assert index["images"] == make_microscope.SCENES
     assert not index["broken"]
-    for layer, channels in make_data.LAYERS.items():
+    for layer, channels in layers.items():
         files = {path.name for path in (make_microscope.DATA / "data" / layer).iterdir()}
         assert files == {f"{channel}.js" for channel in range(channels)}
     assert sorted(index["sample"]) == list(range(make_microscope.SCENES))
-    places = range(len(index["ids"]))
-    assert all(file(make_microscope.DATA / "thumbnails", place).is_file() for place in places)
-    stored = [path for path in (make_microscope.DATA / "thumbnails").rglob("*") if path.is_file()]
-    assert len(stored) == len(places)
+    stored = sum(path.stat().st_size for path in make_microscope.DATA.rglob("*") if path.is_file())
+    assert stored < 6e6
 
 
 def detail(layer: str, channel: int) -> Any:
@@ -173,8 +172,8 @@ def detail(layer: str, channel: int) -> Any:
 
 
 def test_the_scores_of_the_optimized_pictures_made_again_are_the_same() -> None:
-    model, channels = zoo.load_model(), [1, 17, 38]
-    for layer, place in itertools.product(make_microscope.LAYERS, (0, 1)):
+    model, channels = zoo.load_model(), [1, 7, 15]
+    for layer, place in itertools.product(make_large.LAYERS, (0, 1)):
         files = [make_large.file(layer, 2 * place - 1, channel) for channel in channels]
         found = hooks.activations(model, torch.cat([image.load(file) for file in files]), layer).mean(
             dim=(2, 3)
@@ -183,6 +182,37 @@ def test_the_scores_of_the_optimized_pictures_made_again_are_the_same() -> None:
             assert detail(layer, channel)["o"][place] == pytest.approx(
                 float(row[channel]), rel=5e-3, abs=5e-3
             )
+
+
+def test_what_is_left_of_a_channel_made_again_is_the_same() -> None:
+    """The strongest scenes and those in the middle, by the scores in the data, changed again."""
+    layer, channel = "blocks.4.2", 47
+    told, index = detail(layer, channel), microscope("index")
+    codes = [
+        64 * details.DIGITS.index(a) + details.DIGITS.index(b)
+        for a, b in zip(told["q"][::2], told["q"][1::2], strict=True)
+    ]
+    order = torch.tensor(codes).argsort(stable=True)
+    count = make_microscope.COMPARED
+    start = (len(order) - count) // 2
+    chosen = torch.cat([order[start : start + count], order[-count:]]).tolist()
+    scenes = [make_microscope.scenes()[index["ids"][index["sample"][place]]] for place in chosen]
+    images = torch.stack([scene.image for scene in scenes])
+    regions = torch.stack([make_microscope.regions(scene) for scene in scenes])
+    score = spectrum.scorer(zoo.load_model(), [layer], pool="mean")
+
+    def response(pictures: Tensor) -> float:
+        middle, strongest = score(pictures)[layer][:, channel].split(count)
+        return float(strongest.mean() - middle.mean())
+
+    kept = told["cues"]["kept"]
+    assert list(kept) == ["mirrored", "gray", "shuffled", "flat"]
+    for name, change in make_microscope.CHANGES.items():
+        if name != "shuffled":  # the orders of the squares go by the place in a batch
+            assert response(change(images, regions)) / response(images) == pytest.approx(kept[name], abs=0.04)
+    assert response(make_microscope.CHANGES["shuffled"](images, regions)) / response(images) == pytest.approx(
+        kept["shuffled"], abs=0.2
+    )
 
 
 def test_what_a_raised_channel_does_made_again_is_the_same() -> None:

@@ -22,7 +22,7 @@ from torch import nn
 
 from interp.errors import BadInputError, DamagedFileError, UnknownNameError
 from interp.image import center_crop, to_numpy
-from interp.microscope import build, details, dissection, effects, neighbors
+from interp.microscope import build, cues, details, dissection, effects, neighbors, records
 from interp.microscope.pictures import file, sheets, show, wanted, write_sheets
 from interp.microscope.records import label
 from interp.microscope.route import route
@@ -98,8 +98,12 @@ def test_every_channel_has_its_columns_histogram_and_patches(site: Path) -> None
     assert index["images"] == 40
     spectrum = expected()
     for each in index["layers"]:
-        units = data(site / "data" / f"{each['slug']}.js")["units"]
-        assert len(units) == each["channels"]
+        brief = data(site / "data" / f"{each['slug']}.js")["units"]
+        units = [data(site / "data" / each["slug"] / f"{channel}.js") for channel in range(each["channels"])]
+        assert [unit["i"] for unit in brief] == [[unit["b"][0]["i"], unit["b"][3]["i"]] for unit in units]
+        assert [unit["w"] for unit in brief] == [
+            [unit["b"][0]["w"][0], unit["b"][3]["w"][0]] for unit in units
+        ]
         for channel, unit in enumerate(units):
             known = spectrum[each["name"], channel]
             assert [column["n"].lower() for column in unit["b"]] == [band.name for band in known.columns]
@@ -225,12 +229,13 @@ def test_a_layer_without_positions_or_both_signs_has_pages_too(tmp_path: Path) -
     make(tmp_path / "s", layers=["act", "head"], steps=0)
     index = data(tmp_path / "s" / "data" / "index.js")
     act, head = index["layers"]
-    assert (head["grid"], head["field"], head["optimized"]) == (None, None, False)
+    assert (head["grid"], head["field"], head["optimized"]) == (None, None, "")
     assert any("one-sided" in text for text in act["warnings"])
-    units = data(tmp_path / "s" / "data" / "act.js")["units"]
+    units = [data(tmp_path / "s" / "data" / "act" / f"{channel}.js") for channel in range(4)]
     ranks = [unit["b"] for unit in units if any("one-sided" in flag for flag in unit["f"])]
     assert {tuple(column["n"] for column in b[1:3]) for b in ranks} == {("20 % to 40 %", "60 % to 80 %")}
-    assert data(tmp_path / "s" / "data" / "head.js")["units"][0]["b"][0]["w"] == [None] * 3
+    assert data(tmp_path / "s" / "data" / "head" / "0.js")["b"][0]["w"] == [None] * 3
+    assert data(tmp_path / "s" / "data" / "head.js")["units"][0]["w"] == [None, None]
     assert not (tmp_path / "s" / "optimized").exists()
 
 
@@ -251,7 +256,8 @@ def test_dead_channels_and_missing_labels_are_said(tmp_path: Path) -> None:
     bare = Items([picture for picture, _ in pictures(side=32)], "bare", shard_size=20)
     job = Job(model, ("deep",), bare, Measure(k=3))
     build(job, tmp_path / "s", title="Tiny", side=24, size=32, steps=0)
-    unit = data(tmp_path / "s" / "data" / "deep.js")["units"][2]
+    assert data(tmp_path / "s" / "data" / "deep.js")["units"][2]["dead"]
+    unit = data(tmp_path / "s" / "data" / "deep" / "2.js")
     assert unit["dead"]
     assert unit["r"] == [0.5, 0.5]
     assert "bare[7]" in data(tmp_path / "s" / "data" / "index.js")["names"]
@@ -377,7 +383,8 @@ def test_a_channel_that_is_no_number_has_a_page(tmp_path: Path) -> None:
         model.norm.weight[0] = torch.nan
     job = Job(model, ("norm",), source(), Measure(k=3))
     build(job, tmp_path / "s", title="Tiny", side=24, size=32, steps=0)
-    spoiled, sound, *_ = data(tmp_path / "s" / "data" / "norm.js")["units"]
+    spoiled, sound = (data(tmp_path / "s" / "data" / "norm" / f"{channel}.js") for channel in (0, 1))
+    assert data(tmp_path / "s" / "data" / "norm.js")["units"][0]["i"] == [[], []]
     assert spoiled["f"] == ["40 scores are NaN or infinite"]
     assert not any(column["i"] for column in spoiled["b"])
     assert all(column["w"][0] for column in sound["b"])
@@ -475,10 +482,9 @@ def test_the_map_of_an_image_has_its_highest_cell_where_the_channel_is_strongest
     """Of the images in the column Maximum; the tiny network's maps of 15 positions are averaged over 14 cells."""
     index, found = data(site / "data" / "index.js"), pictures(side=32)
     for channel in (0, 3):
-        unit = data(site / "data" / "deep.js")["units"][channel]
-        more = data(site / "data" / "deep" / f"{channel}.js")
-        assert more["c"] == 14
-        for place, text in zip(unit["b"][3]["i"], more["a"][3], strict=True):
+        unit = data(site / "data" / "deep" / f"{channel}.js")
+        assert unit["c"] == 14
+        for place, text in zip(unit["b"][3]["i"], unit["a"][3], strict=True):
             steps = [step for digit in text for step in divmod(details.DIGITS.index(digit), 8)]
             with torch.no_grad():
                 maps = tiny().deep(tiny().act(tiny().norm(tiny().conv(found[index["ids"][place]][0][None]))))[
@@ -605,7 +611,7 @@ def test_a_range_that_is_a_small_part_of_its_values_is_still_a_range(tmp_path: P
         model.deep.weight[2] *= 1e-3
         model.deep.bias[2] = 1
     page = make(tmp_path / "s", layers=("deep",), model=model)
-    unit = data(page.parent / "data" / "deep.js")["units"][2]
+    unit = data(page.parent / "data" / "deep" / "2.js")
     low, high = unit["r"]
     assert not unit["dead"]
     assert 0 < high - low < 1e-4
@@ -643,3 +649,129 @@ def test_tags_and_what_is_known_besides_reach_the_pages(tmp_path: Path) -> None:
         None,
     ]
     assert data(page.parent / "data" / "deep" / "2.js")["labels"] == known[2]["labels"]
+
+
+# ---- layers without optimized pictures, and ways on
+
+
+def test_a_layer_without_optimized_pictures_has_the_patches_of_its_images(tmp_path: Path) -> None:
+    ways = (("On", "../on.html"),)
+    page = make(tmp_path / "s", optimized=None, steps=1, pictured=["norm"], links=ways, grow="../lab.html")
+    index = data(page.parent / "data" / "index.js")
+    assert [layer["optimized"] for layer in index["layers"]] == ["minus plus", ""]
+    assert (index["links"], index["grow"]) == ([["On", "../on.html"]], "../lab.html")
+    assert {path.name for path in (tmp_path / "s" / "optimized").iterdir() if path.is_dir()} == {
+        "norm-minus",
+        "norm-plus",
+    }
+    assert data(page.parent / "data" / "deep" / "2.js")["o"] is None
+    assert None not in data(page.parent / "data" / "norm" / "2.js")["o"]
+
+
+def test_pictures_may_be_there_for_one_side_alone(tmp_path: Path) -> None:
+    page = make(tmp_path / "s", optimized=lambda layer, sign: flat(layer, sign) if sign > 0 else [])
+    layers = data(page.parent / "data" / "index.js")["layers"]
+    assert [layer["optimized"] for layer in layers] == ["plus", "plus"]
+    down, up = data(page.parent / "data" / "deep" / "2.js")["o"]
+    assert (down, type(up)) == (None, float)
+
+
+def test_a_layer_that_is_to_be_pictured_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="deap"):
+        make(tmp_path / "s", pictured=["deap"])
+    assert not (tmp_path / "s").exists()
+
+
+def test_layers_of_many_channels_have_the_scores_of_half_the_sample(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MANY", 5)
+    make(tmp_path / "s", steps=0)
+    whole, half = (data(each / "data" / "deep" / "2.js")["q"] for each in (site, tmp_path / "s"))
+    assert half == whole[: len(whole) // 2]
+    assert [len(data(each / "data" / "norm" / "2.js")["q"]) for each in (site, tmp_path / "s")] == [64, 64]
+
+
+# ---- what is left without color, arrangement, texture
+
+
+def responses(score: Any, change: Any) -> torch.Tensor:
+    """Return what is left of a channel that gives each image (3, H, W) a score, over sixty random ones."""
+    dice = torch.Generator().manual_seed(0)
+    images = torch.rand(60, 3, 1, 1, generator=dice) * torch.rand(60, 3, 64, 96, generator=dice)
+    regions = (torch.rand(60, 64, 96, generator=dice) > 0.5).long()
+    return cues.kept(score(images)[:, None], score(change(images, regions))[:, None], 10)
+
+
+CHANGES = {
+    "gray": lambda images, _: cues.gray(images),
+    "shuffled": lambda images, _: cues.shuffled(images),
+    "flat": cues.flat,
+}
+
+
+@pytest.mark.parametrize(
+    ("score", "left"),
+    [
+        (lambda x: (x[:, 0] - x[:, 1]).mean((1, 2)), {"gray": 0, "shuffled": 1, "flat": 1}),  # color alone
+        (lambda x: x.sum((1, 2, 3)), {"shuffled": 1, "flat": 1}),  # a sum of pixels
+        (lambda x: x.var(dim=(2, 3)).sum(1), {"shuffled": 1}),  # texture
+        (lambda x: cues.gray(x).mean((1, 2, 3)), {"gray": 1, "shuffled": 1, "flat": 1}),
+    ],
+)
+def test_a_channel_keeps_what_it_stands_on(score: Any, left: dict[str, float]) -> None:
+    for name, part in left.items():
+        assert float(responses(score, CHANGES[name])) == pytest.approx(part, abs=1e-4)
+
+
+def test_what_looks_at_texture_or_place_loses_it() -> None:
+    def rough(images: torch.Tensor) -> torch.Tensor:
+        return images.diff(dim=3).abs().mean((1, 2, 3))
+
+    smooth = torch.zeros(60, 64, 96, dtype=torch.long)
+    assert float(responses(rough, lambda images, _: cues.flat(images, smooth))) == pytest.approx(0, abs=1e-4)
+    ramp = torch.linspace(0, 1, 96).expand(60, 3, 64, 96) * torch.linspace(0.1, 1, 60)[:, None, None, None]
+    left = ramp[..., 64:].mean((1, 2, 3)) - ramp[..., :32].mean((1, 2, 3))
+    moved = cues.shuffled(ramp)
+    after = moved[..., 64:].mean((1, 2, 3)) - moved[..., :32].mean((1, 2, 3))
+    assert float(cues.kept(left[:, None], after[:, None], 10)) < 0.6
+
+
+def test_shuffling_moves_whole_squares_and_loses_none() -> None:
+    images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    moved = cues.shuffled(images)
+    assert torch.equal(moved, cues.shuffled(images))
+    assert not torch.equal(moved, cues.shuffled(images, seed=1))
+
+    def squares(each: torch.Tensor) -> set[float]:
+        found = each.unfold(1, 32, 32).unfold(2, 32, 32).permute(1, 2, 0, 3, 4).flatten(0, 1)
+        return {float(one.double().sum()) for one in found}
+
+    for one, other in zip(images, moved, strict=True):
+        assert squares(one) == squares(other)
+        assert len(squares(one)) == 6
+    with pytest.raises(BadInputError, match="do not fill images of 64 x 90"):
+        cues.shuffled(images[..., :90])
+
+
+def test_a_flat_image_has_one_color_in_each_region() -> None:
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    regions = torch.zeros(2, 8, 8, dtype=torch.long)
+    regions[0, :4] = 2
+    filled = cues.flat(images, regions)
+    torch.testing.assert_close(filled[0, :, 1, 5], images[0, :, :4].mean((1, 2)))
+    torch.testing.assert_close(filled[0, :, 6, 5], images[0, :, 4:].mean((1, 2)))
+    assert filled[1].flatten(1).std(dim=1).max() < 1e-6
+    with pytest.raises(BadInputError, match="regions of"):
+        cues.flat(images, regions[:1])
+
+
+def test_a_channel_that_does_not_vary_has_no_part_left() -> None:
+    plain = torch.stack([torch.zeros(8), torch.arange(8.0)], dim=1)
+    left = cues.kept(plain, plain / 2, 2)
+    assert left.isnan().tolist() == [True, False]
+    assert cues.summary({"gray": left}, 0, 2) is None
+    assert cues.summary({"gray": left}, 1, 2) == {"scenes": 2, "kept": {"gray": 0.5}}
+    for changed, count in ((plain[:4], 1), (plain, 3), (plain, 0)):
+        with pytest.raises(BadInputError, match="Scores of the same shape"):
+            cues.kept(plain, changed, count)

@@ -36,6 +36,14 @@ MEANS = [
 AREAS = [838, 1114, 427, 1650, 2651, 1987]
 
 
+def test_what_a_cut_out_shows_is_said_in_words() -> None:
+    said = {entry.name: entry.shows for entry in read_list()}
+    assert (said["5-jupiter"], said["balloon360"], said["747"]) == ("Jupiter", "balloon", "airliner")
+    assert not [
+        text for text in said.values() if not text or any(sign.isdigit() or sign == "-" for sign in text)
+    ]
+
+
 def test_every_listed_cut_out_is_there_and_nothing_else() -> None:
     assert {path.stem for path in FOLDER.glob("*.webp")} == {entry.name for entry in read_list()}
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 4e6

@@ -31,7 +31,7 @@ def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(microscope, "DATA", tmp_path)
     monkeypatch.setattr(microscope, "channels", lambda: {"blocks.4.2": 20, "blocks.3.2": 6})
     (tmp_path / "data").mkdir()
-    rows = [{"b": [{"i": []}] * 3 + [{"i": [c, c + 1, c + 2, c + 3]}]} for c in range(20)]
+    rows = [{"i": [[], [c, c + 1, c + 2, c + 3]]} for c in range(20)]
     text = f"microscope.layer({json.dumps({'units': rows})});\n"
     for layer in ("blocks.4.2", "blocks.3.2"):
         (tmp_path / "data" / f"{layer}.js").write_text(text)

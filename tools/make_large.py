@@ -3,8 +3,8 @@
     python tools/make_large.py [--device cuda]
 
 Each begins as the tile of its channel on a sheet of book/_data/layers (tools/make_data.py), twice as large, and is
-optimized further at that size, so that the large picture shows what the tile shows. What is finished stays; a second
-start does the rest.
+optimized further at that size, so that the large picture shows what the tile shows. The tiles of the first two stages
+are made here in the same way, and stand on no sheet. What is finished stays; a second start does the rest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import make_data
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from interp import featurevis as fv
 from interp import hooks, image, zoo
 
 DATA = make_data.DATA / "large"
+LAYERS = {"blocks.0.0": 16, "blocks.1.1": 24, **make_data.LAYERS}
 SIDE, STEPS, RATE, QUALITY = 256, 64, 0.05, 80
 TOGETHER = 8  # pictures in a batch; on a GPU four times as many
 
@@ -35,7 +37,7 @@ def main() -> None:
     asked = parser.parse_args()
     model = zoo.load_model().to(asked.device)
     together = TOGETHER if asked.device == "cpu" else 4 * TOGETHER
-    for layer, count in make_data.LAYERS.items():
+    for layer, count in LAYERS.items():
         for sign in (1, -1):
             draw(model, layer, sign, range(min(count, asked.most or count)), together)
 
@@ -44,13 +46,24 @@ def draw(model: nn.Module, layer: str, sign: int, channels: Sequence[int], toget
     """Draw the channels of a layer that are not there yet."""
     name = make_data.sheet_name(layer, sign)
     missing = [channel for channel in channels if not file(layer, sign, channel).exists()]
+    small = beginnings(model, layer, sign, missing)
     for start in tqdm(range(0, len(missing), together), desc=name):
         part = missing[start : start + together]
-        tiles = torch.cat([image.from_pil(make_data.tile(name, channel)) for channel in part])
+        tiles = torch.cat([image.from_pil(tile) for tile in small[start : start + together]])
         found, gained = larger(model, layer, sign, part, tiles)
         for channel, picture in zip(part, found, strict=True):
             make_data.write_picture(image.to_pil(picture[None]), file(layer, sign, channel), QUALITY)
         tqdm.write(f"{name} {part[0]}...: times the activation of the tiles: {gained:.2f}")
+
+
+def beginnings(model: nn.Module, layer: str, sign: int, channels: Sequence[int]) -> list[Image.Image]:
+    """Return the tiles of channels: from their sheet, or else made as those of a sheet are."""
+    name = make_data.sheet_name(layer, sign)
+    if layer in make_data.LAYERS or not channels:
+        return [make_data.tile(name, channel) for channel in channels]
+    objectives = [sign * fv.channel(layer, channel) for channel in channels]
+    steps = fv.two_stages(make_data.TILE, make_data.STEPS)
+    return make_data.rendered(model, objectives, name, size=make_data.TILE, steps=steps)[0]
 
 
 def larger(

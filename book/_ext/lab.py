@@ -99,19 +99,19 @@ def write(folder: Path) -> None:
 
 
 def _units(kind: Any) -> Any:
-    """Return where the microscope shows the channels of its deepest layer; None where there is no microscope."""
+    """Return where the microscope shows the channels of its deepest layer with pictures; None where there is none."""
     layer, count = _deepest()
     sheet, pages = f"../microscope/optimized/{layer}-plus-0.webp", f"../microscope/index.html#{layer}/"
     return kind(layer, count, sheet, COLUMNS, pages) if count else None
 
 
 def _deepest() -> tuple[str, int]:
-    return list(microscope.channels().items())[-1] if microscope.channels() else ("", 0)
+    return list(microscope.pictured().items())[-1] if microscope.pictured() else ("", 0)
 
 
 def _scenes(kind: Any) -> Any:
     """Return the scenes that drive the channels of the last layer, and of the microscope's deepest, most."""
-    if not microscope.channels() or not SCENES.is_file():
+    if not microscope.pictured() or not SCENES.is_file():
         return None
     held = json.loads(SCENES.read_text(encoding="utf-8"))
     best = {held["layer"]: [[int(scene) for scene in one.split()][:SHOWN] for one in held["best"]]}
@@ -140,7 +140,7 @@ def _file_of(layer: str) -> Path:
 
 
 def _highest(unit: dict[str, Any]) -> list[int]:
-    found: list[int] = next((band["i"] for band in unit["b"] if band["n"] == "Maximum"), [])
+    found: list[int] = unit["i"][-1]
     return found
 
 
@@ -156,6 +156,6 @@ def _onward() -> tuple[tuple[str, str, str], ...]:
 
 def _data() -> str:
     """Return a fingerprint of the data that the page is made of besides the package."""
-    files = [SCENES, *([_file_of(_deepest()[0])] if microscope.channels() else [])]
+    files = [SCENES, *([_file_of(_deepest()[0])] if microscope.pictured() else [])]
     held = b"".join(file.read_bytes() for file in files if file.is_file())
     return hashlib.sha256(held).hexdigest()[:16]

@@ -71,7 +71,7 @@ def tops(unit: str) -> str:
     layer, _, channel = unit.partition("/")
     if not channel or not microscope.has(unit) or not (microscope.DATA / "data" / f"{layer}.js").exists():
         return ""
-    return " ".join(str(place) for place in _units(layer)[int(channel)]["b"][3]["i"][:3])
+    return " ".join(str(place) for place in _units(layer)[int(channel)]["i"][1][:3])
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp.cli import network, sources, streams
+from interp.cli.texts import parse_names
 from interp.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ def add(commands: Commands) -> None:
         "--steps", type=int, default=96, help="of the optimized pictures, 0 for none (%(default)s)"
     )
     command.add_argument(
+        "--pictured",
+        metavar="NAME,...",
+        help="the layers whose channels get optimized pictures (all of --layers)",
+    )
+    command.add_argument(
         "--picture", type=int, default=128, help="side of an optimized picture in pixels (%(default)s)"
     )
     command.add_argument(
@@ -35,6 +41,8 @@ def add(commands: Commands) -> None:
 def check(options: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong before anything is loaded."""
     streams.check(options)
+    if options.pictured:
+        parse_names("--pictured", options.pictured)
     if min(options.side, options.picture) < 8 or options.steps < 0:
         got = f"{options.side}, {options.picture} and {options.steps}"
         raise BadInputError(f"side >= 8, picture >= 8 and steps >= 0 are needed; got {got}.")
@@ -60,6 +68,7 @@ def build_site(options: argparse.Namespace) -> None:
         steps=options.steps,
         side=options.side,
         picture=options.picture,
+        pictured=parse_names("--pictured", options.pictured) if options.pictured else None,
         size=options.size,
         engine=streams.engine_of(options),
         sink=streams.sink_of(options),

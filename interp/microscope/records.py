@@ -1,19 +1,21 @@
 """What the pages are drawn from: the data of the site, of a layer, of a unit; short names for what is there often.
 
-index   title, about, credit, back, images, broken, pool, size, thumbnail; names, the different labels; for each image
-        in labels its index in names and in ids its number in the source; tags, further words, and in tagged for each
-        image those of its own; sample, the images of the sample; route, the blocks of the network, as `route.route` has
-        them; layers, each with name, slug, channels, grid, field, optimized, warnings, and called, the names of its
-        channels, where they have some
-layer   name, units
-detail  in a file for each channel: layer, channel; q the scores of the sample and a the maps of the images in each
-        column, as `details` writes them, c the cells across a map; o the scores of the optimized pictures, down and up;
-        and what the builder of the site knows besides: classes, as `effects.summary` has them, and labels, as
-        `dissection.summary` has them
-unit    b, the columns, each with n its name, i the images, s their scores, w their patches, tied; h the histogram, its
-        largest bar 1000; r the range; m the median; n the images counted; f warnings; dead; l the label that its
-        strongest places show better than chance, or null; and the neighbors below, above and alike, each as [index of
-        the layer, channel, value]
+index   title, about, credit, back, links, grow, images, broken, pool, size, thumbnail; names, the different labels; for
+        each image in labels its index in names and in ids its number in the source; tags, further words, and in tagged
+        for each image those of its own; sample, the images of the sample; route, the blocks of the network, as
+        `route.route` has them; layers, each with name, slug, channels, grid, field, optimized ("minus plus", one of
+        them, or nothing: which pictures there are), warnings, and called, the names of its channels, where they have
+        some
+layer   name, units: for each channel i, the images of its lowest and of its highest column, and w, the patch of the
+        first of each; dead; l the label that its strongest places show better than chance, or null
+detail  all that the page of a channel shows, in a file for each, so that it needs no other: layer, channel; b, the
+        columns, each with n its name, i the images, s their scores, w their patches, tied; h the histogram, its
+        largest bar 1000; r the range; m the median; n the images counted; f warnings; dead; the neighbors below, above
+        and alike, each as [index of the layer, channel, value]; q the scores of the sample (of its first half in a
+        layer of many channels) and a the maps of the images in each column, as `details` writes them, c the cells
+        across a map; o the scores of the optimized pictures, down and up, null for one that there is not; and what the
+        builder of the site knows besides: classes, as `effects.summary` has them, labels, as `dissection.summary`, and
+        cues, as `cues.summary`
 """
 
 from __future__ import annotations
@@ -32,7 +34,11 @@ from interp.spectrum.patches import Field
 
 BINS = 64
 MOST = 9  # images in a column
+MANY = 128  # channels, above which the files hold the scores of half the sample: they are most of a site
 Tables = Mapping[str, Mapping[tuple[str, int], list[tuple[str, int, float]]]]
+Ends = tuple[
+    float | None, float | None
+]  # the scores of the pictures optimized down and up, where there are some
 
 
 def index(
@@ -40,7 +46,7 @@ def index(
     shown: Shown,
     fields: Mapping[str, Field],
     *,
-    optimized: bool,
+    optimized: Mapping[str, str],
     class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what is known of the whole site, apart from its words and sizes."""
@@ -59,13 +65,14 @@ def index(
         "tagged": [[tags.index(tag) for tag in each] for each in shown.tags],
         "sample": [place_of[id_] for id_ in sampled(spectrum)],
         "layers": [
-            about_layer(spectrum, name, fields.get(name), optimized, class_names) for name in spectrum.layers
+            about_layer(spectrum, name, fields.get(name), optimized.get(name, ""), class_names)
+            for name in spectrum.layers
         ],
     }
 
 
 def about_layer(
-    spectrum: Spectrum, layer: str, field: Field | None, optimized: bool, class_names: Sequence[str]
+    spectrum: Spectrum, layer: str, field: Field | None, optimized: str, class_names: Sequence[str]
 ) -> dict[str, Any]:
     """Return what is known of a layer as a whole."""
     channels = len(spectrum.layers[layer])
@@ -93,23 +100,45 @@ def slug(layer: str) -> str:
     return runs.file_stem(f"{layer}/" if layer == "index" else layer)
 
 
-def layer(spectrum: Spectrum, name: str, shown: Shown, tables: Tables) -> dict[str, Any]:
-    """Return the data of a layer's units."""
+def layer(spectrum: Spectrum, name: str, shown: Shown) -> dict[str, Any]:
+    """Return the data of a layer: what its page and the search need of each channel."""
     place = {id_: number for number, id_ in enumerate(shown.ids)}
-    order = {other: number for number, other in enumerate(spectrum.layers)}
-    units = []
-    for channel in range(len(spectrum.layers[name])):
-        near = {kind: table.get((name, channel), []) for kind, table in tables.items()}
-        listed = {
-            kind: [[order[other], index, short(value, 3)] for other, index, value in entries]
-            for kind, entries in near.items()
-        }
-        units.append({**unit(spectrum[name, channel], place, shown), **listed})
+    units = [brief(spectrum[name, channel], place, shown) for channel in range(len(spectrum.layers[name]))]
     return {"name": name, "units": units}
 
 
-def unit(of: Unit, place: Mapping[int, int], shown: Shown) -> dict[str, Any]:
-    """Return what the page of one unit shows."""
+def brief(of: Unit, place: Mapping[int, int], shown: Shown) -> dict[str, Any]:
+    """Return what a tile of one unit shows, and by which images it is found."""
+    ends = of.columns[0], of.columns[-1]
+    patches = [
+        next((shown.windows.get((of.layer, of.channel, band.name, id_)) for id_ in band.ids), None)
+        for band in ends
+    ]
+    return {"i": [[place[id_] for id_ in band.ids[:MOST]] for band in ends], "w": patches, "dead": of.dead}
+
+
+def detail(
+    spectrum: Spectrum, unit: tuple[str, int], shown: Shown, tables: Tables, ends: Ends
+) -> dict[str, Any]:
+    """Return what the page of one unit shows, apart from what the builder of the site knows."""
+    of, (layer, channel) = spectrum[unit], unit
+    low, high = of.range if of.images else (0.0, 0.0)
+    scores = of.scores[: SAMPLED if len(spectrum.layers[layer]) <= MANY else len(sampled(spectrum)) // 2]
+    known = [score if score is not None and math.isfinite(score) else None for score in ends]
+    return {
+        "layer": layer,
+        "channel": channel,
+        **_shape(of, shown),
+        **_near(spectrum, unit, tables),
+        **_maps(of, shown),
+        "q": details.scores(scores.tolist(), low, high),
+        "o": None if known == [None, None] else [_short(score, needed(low, high)) for score in known],
+    }
+
+
+def _shape(of: Unit, shown: Shown) -> dict[str, Any]:
+    """Return the columns, the histogram and what stands beside them."""
+    place = {id_: number for number, id_ in enumerate(shown.ids)}
     edges, shares = of.histogram(BINS) if of.images else ([0.0, 0.0], [1.0])
     digits = needed(edges[0], edges[-1])
     return {
@@ -123,23 +152,25 @@ def unit(of: Unit, place: Mapping[int, int], shown: Shown) -> dict[str, Any]:
     }
 
 
-def detail(of: Unit, shown: Shown, optimized: Sequence[float] | None) -> dict[str, Any]:
-    """Return what the page of one unit shows besides, apart from what the builder of the site knows."""
-    low, high = of.range if of.images else (0.0, 0.0)
+def _near(spectrum: Spectrum, unit: tuple[str, int], tables: Tables) -> dict[str, Any]:
+    order = {other: number for number, other in enumerate(spectrum.layers)}
+    return {
+        kind: [[order[other], index, short(value, 3)] for other, index, value in table.get(unit, [])]
+        for kind, table in tables.items()
+    }
+
+
+def _maps(of: Unit, shown: Shown) -> dict[str, Any]:
     maps = [
         [shown.maps.get((of.layer, of.channel, band.name, id_), "") for id_ in band.ids[:MOST]]
         for band in of.columns
     ]
-    known = optimized is not None and all(math.isfinite(score) for score in optimized)
     longest = max((len(each) for column in maps for each in column), default=0)
-    return {
-        "layer": of.layer,
-        "channel": of.channel,
-        "q": details.scores(of.scores[:SAMPLED].tolist(), low, high),
-        "a": maps,
-        "c": int((2 * longest) ** 0.5),
-        "o": [short(score, needed(low, high)) for score in optimized or ()] if known else None,
-    }
+    return {"a": maps, "c": int((2 * longest) ** 0.5)}
+
+
+def _short(value: float | None, digits: int) -> float | None:
+    return None if value is None else short(value, digits)
 
 
 def label(known: Mapping[str, Any]) -> str | None:

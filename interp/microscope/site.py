@@ -15,7 +15,7 @@ from torch import nn
 
 from interp import featurevis as fv
 from interp import hooks, image, runs, templates
-from interp.errors import BadInputError
+from interp.errors import BadInputError, UnknownNameError
 from interp.featurevis.rendering import takes
 from interp.microscope import neighbors, pictures, records
 from interp.microscope.route import route
@@ -33,7 +33,8 @@ Optimized = Callable[[str, int], Sequence[np.ndarray]]
 Besides = Callable[[Spectrum, str], Sequence[Mapping[str, Any]]]
 Tags = Callable[[int], Sequence[str]]
 Known = Mapping[str, Sequence[Mapping[str, Any]]]  # {layer: what is known besides of each channel}
-Scores = Mapping[tuple[str, int], Sequence[float]]  # {(layer, sign): of each channel's picture}
+Scores = Sequence[float | None]  # of each channel's picture; None where it cannot be told
+Made = dict[tuple[str, int], Scores]  # {(layer, sign): the scores of the pictures that there are}
 
 
 class Changes(TypedDict, total=False):
@@ -43,10 +44,13 @@ class Changes(TypedDict, total=False):
     about: str
     credit: str
     back: tuple[str, str] | None
+    links: tuple[tuple[str, str], ...]
+    grow: str
     side: int
     size: int
     steps: int
     picture: int
+    pictured: Sequence[str] | None
     optimized: Optimized | None
     tags: Tags | None
     besides: Besides | None
@@ -61,16 +65,21 @@ class Page:
         about: a sentence about network and images, shown on the first page.
         credit: where the images come from and under which terms, shown at the foot of each page.
         back: words and address of a link to where the site belongs.
+        links: words and addresses of ways on, at the foot of each page.
+        grow: the address of a lab of the same network, in which a channel without an optimized picture can be grown.
         side: of an image on the site in pixels.
         size: side of the images of the source in pixels, at which receptive fields and weights are measured; pictures
             are optimized at it if it is below `picture`, or if the network takes no other. 0 stands for the size that
             the source has, or 224 where it has none.
         steps: of the optimized pictures; 0 leaves them out.
         picture: side of an optimized picture in pixels; on the sheets it is at most 128. 256 takes four times as long.
-        optimized: gives the pictures (S, S, 3), as bytes, of all channels for (layer, sign), where they exist already.
+        pictured: the layers whose channels get optimized pictures, which take most of the time; None for all. The
+            tiles of the others are the patches of the strongest images.
+        optimized: gives the pictures (S, S, 3), as bytes, of all channels for (layer, sign), where they exist already;
+            an empty sequence where there are none.
         tags: gives further words by which the search finds an image, for its id.
         besides: gives what is known besides of each channel, for (spectrum, layer): `classes` from `effects.summary`,
-            `labels` from `dissection.summary`.
+            `labels` from `dissection.summary`, `cues` from `cues.summary`.
 
     Raises:
         BadInputError: side or picture is below 8, or steps below 0.
@@ -80,10 +89,13 @@ class Page:
     about: str = ""
     credit: str = ""
     back: tuple[str, str] | None = None
+    links: tuple[tuple[str, str], ...] = ()
+    grow: str = ""
     side: int = 224
     size: int = 0
     steps: int = 96
     picture: int = pictures.SIDE
+    pictured: Sequence[str] | None = None
     optimized: Optimized | None = None
     tags: Tags | None = None
     besides: Besides | None = None
@@ -120,7 +132,7 @@ def build(
         changes: what differs from the page, by the names of its attributes: `title="Mine", size=64`.
 
     Raises:
-        UnknownNameError: a layer does not exist.
+        UnknownNameError: a layer does not exist, or one that is to be pictured is none of the job's.
         BadInputError: the folder holds something else, an option cannot be used, or a layer gives no finite number.
         UnwritableError: the folder cannot be written.
 
@@ -130,6 +142,9 @@ def build(
     page, site, model = replace(page or Page(), **changes), Path(site), job.model
     page = replace(page, size=page.size or getattr(job.source, "size", None) or 224)
     check_size(model, job.layers, page.size)
+    for layer in page.pictured or ():
+        if layer not in job.layers:
+            raise UnknownNameError("layer with optimized pictures", layer, job.layers)
     pictures.check_finite(model, job.layers, (page.size, page.size))
     warn_of_missing_normalization(model, page.size)
     work = site.absolute().with_name(f"{site.absolute().name}-work")
@@ -141,16 +156,15 @@ def build(
     )
     if page.tags:
         shown = replace(shown, tags=tuple(tuple(page.tags(id_)) for id_ in shown.ids))
-    scores: Scores = {}
+    made: Made = {}
     if page.steps:
         render = page.optimized or _renderer(model, spectrum, work, page, progress)
-        scores = _optimize(model, render, spectrum, site)
+        made = _optimize(model, render, spectrum, page.pictured, site)
     known = {
         layer: page.besides(spectrum, layer) if page.besides else [{}] * len(units)
         for layer, units in spectrum.layers.items()
     }
-    _write_data(model, spectrum, shown, page, known, site)
-    _write_details(spectrum, shown, known, scores, site)
+    _write_data(model, spectrum, shown, page, known, made, site)
     write_page(site)
     return site / "index.html"
 
@@ -165,22 +179,27 @@ def write_page(site: Path) -> None:
 # Pictures and data
 
 
-def _optimize(model: nn.Module, render: Optimized, spectrum: Spectrum, site: Path) -> Scores:
+def _optimize(
+    model: nn.Module, render: Optimized, spectrum: Spectrum, pictured: Sequence[str] | None, site: Path
+) -> Made:
     """Write the optimized pictures, and return what their channels score on them, as they are shown."""
-    scores: dict[tuple[str, int], Sequence[float]] = {}
+    made: Made = {}
     for (layer, units), sign in itertools.product(spectrum.layers.items(), (1, -1)):
-        found = render(layer, sign)
+        found = render(layer, sign) if pictured is None or layer in pictured else ()
+        if not len(found):
+            continue
+        made[layer, sign] = [None] * len(units)
         if hooks.inputs_of(model).channels == 3 and takes(model, [layer], len(found[0])):
-            scores[layer, sign] = _scores(model, layer, found, spectrum.pool)
+            made[layer, sign] = _scores(model, layer, found, spectrum.pool)
         pictures.write_alone(found, records.slug(layer), sign, site / "optimized")
         names = pictures.sheets(records.slug(layer), sign, len(units))
         pictures.write_sheets(found, names, site / "optimized")
-    return scores
+    return made
 
 
-def _scores(model: nn.Module, layer: str, found: Sequence[np.ndarray], pool: str) -> list[float]:
+def _scores(model: nn.Module, layer: str, found: Sequence[np.ndarray], pool: str) -> list[float | None]:
     """Return the score of each channel on the picture that was optimized for it."""
-    scores: list[float] = []
+    scores: list[float | None] = []
     for start in range(0, len(found), TOGETHER):
         part = np.stack(found[start : start + TOGETHER])
         images = image.from_numpy(part).to(hooks.device_of(model))
@@ -204,36 +223,43 @@ def _renderer(model: nn.Module, spectrum: Spectrum, work: Path, page: Page, prog
 
 
 def _write_data(
-    model: nn.Module, spectrum: Spectrum, shown: pictures.Shown, page: Page, known: Known, site: Path
+    model: nn.Module,
+    spectrum: Spectrum,
+    shown: pictures.Shown,
+    page: Page,
+    known: Known,
+    made: Made,
+    site: Path,
 ) -> None:
+    """Write what the pages are drawn from; that of a channel in a file of its own, and it needs no other."""
     tables = _neighbors(model, spectrum, page.size)
-    for layer in spectrum.layers:
-        content = records.layer(spectrum, layer, shown, tables)
+    for layer, units in spectrum.layers.items():
+        content = records.layer(spectrum, layer, shown)
         for unit, each in zip(content["units"], known[layer], strict=True):
             unit["l"] = records.label(each)
         _write(site / "data" / f"{records.slug(layer)}.js", "layer", content)
+        down, up = (made.get((layer, sign), [None] * len(units)) for sign in (-1, 1))
+        for channel, ends in enumerate(zip(down, up, strict=True)):
+            found = records.detail(spectrum, (layer, channel), shown, tables, ends)
+            file = site / "data" / records.slug(layer) / f"{channel}.js"
+            _write(file, "detail", {**found, **known[layer][channel]})
     fields = pictures.fields(model, spectrum, (page.size, page.size))
     names = getattr(model, "class_names", ())
-    index = records.index(spectrum, shown, fields, optimized=bool(page.steps), class_names=names)
+    signs = {layer: _signs(layer, made) for layer in spectrum.layers}
+    index = records.index(spectrum, shown, fields, optimized=signs, class_names=names)
     drawn = {"route": route(model, tuple(spectrum.layers), page.size)}
     _write(site / "data" / "index.js", "index", {**_words(page), **index, **drawn})
 
 
-def _write_details(
-    spectrum: Spectrum, shown: pictures.Shown, known: Known, scores: Scores, site: Path
-) -> None:
-    """Write what the page of a channel shows besides, a file for each: the page of a layer does without it."""
-    for layer, units in spectrum.layers.items():
-        ends = [scores.get((layer, sign)) for sign in (-1, 1)]
-        for channel in range(len(units)):
-            optimized = [each[channel] for each in ends if each is not None]
-            found = records.detail(spectrum[layer, channel], shown, optimized if all(ends) else None)
-            file = site / "data" / records.slug(layer) / f"{channel}.js"
-            _write(file, "detail", {**found, **known[layer][channel]})
+def _signs(layer: str, made: Made) -> str:
+    """Return which pictures a layer has, as its folders are called."""
+    return " ".join(name for name, sign in (("minus", -1), ("plus", 1)) if (layer, sign) in made)
 
 
 def _words(page: Page) -> dict[str, Any]:
-    words = {name: getattr(page, name) for name in ("title", "about", "credit", "back", "size")}
+    words = {
+        name: getattr(page, name) for name in ("title", "about", "credit", "back", "links", "grow", "size")
+    }
     return {**words, "thumbnail": page.side}
 
 

@@ -30,6 +30,7 @@ function show(value) {
 
 const signed = value => (value < 0 ? "" : "+") + show(value);
 const many = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const has = (layer, sign) => layer.optimized.includes(sign); // whether pictures were optimized for it, and to which side
 const called = (layer, channel) => layer.called ? `, ${layer.called[channel]}` : "";
 const address = (name, channel) => `#${encodeURIComponent(name)}${channel === undefined ? "" : `/${channel}`}`;
 const labelOf = place => about.names[about.labels[place]];
@@ -83,12 +84,12 @@ function alone(layer, channel, sign, tag, attributes) {
   return tile;
 }
 
-/* A channel as a link: what was optimized for it, or else the patch of its strongest image. */
+/* A channel as a link: what was optimized for it, or else the patch of its strongest or weakest image. */
 function channelTile(layer, channel, unit, face = "plus", picture = optimized) {
-  const name = `${layer.name}, channel ${channel}${called(layer, channel)}`, end = unit && unit.b[face === "minus" ? 0 : 3];
+  const name = `${layer.name}, channel ${channel}${called(layer, channel)}`, end = face === "minus" ? 0 : 1, place = unit && unit.i[end][0];
   const link = { href: address(layer.name, channel), title: name, "aria-label": name };
-  const tile = layer.optimized && face !== "image" ? picture(layer, channel, face, "a", link)
-    : end && end.i.length ? photograph(end.i[0], end.w[0], { tag: "a", ...link }) : make("a", { class: "tile", ...link });
+  const tile = has(layer, face) ? picture(layer, channel, face, "a", link)
+    : place !== null && place !== undefined ? photograph(place, unit.w[end], { tag: "a", ...link }) : make("a", { class: "tile", ...link });
   const dead = unit && unit.dead;
   if (dead) tile.classList.add("dead");
   tile.append(make("span", { class: "number", "aria-hidden": "true" }, dead ? `${channel} dead` : String(channel)));
@@ -97,11 +98,11 @@ function channelTile(layer, channel, unit, face = "plus", picture = optimized) {
 
 /* ---- the six columns ---- */
 
-function columns(layer, unit, channel, more) {
-  const box = make("div", { class: "columns", style: `--abreast:${layer.optimized ? 6 : 4}` });
-  if (layer.optimized) box.append(end(layer, channel, "minus"));
-  unit.b.forEach((band, index) => box.append(bandColumn(layer, unit, channel, band, index, more)));
-  if (layer.optimized) box.append(end(layer, channel, "plus"));
+function columns(layer, unit, channel) {
+  const box = make("div", { class: "columns", style: `--abreast:${4 + has(layer, "minus") + has(layer, "plus")}` });
+  if (has(layer, "minus")) box.append(end(layer, channel, "minus"));
+  unit.b.forEach((band, index) => box.append(bandColumn(layer, unit, channel, band, index)));
+  if (has(layer, "plus")) box.append(end(layer, channel, "plus"));
   return box;
 }
 
@@ -126,13 +127,13 @@ function opened(name, ...children) {
   return box;
 }
 
-function bandColumn(layer, unit, channel, band, number, more) {
-  const light = index => view.shown === "light" && more && more.a[number][index] ? lit(more.a[number][index], number === 0) : null;
+function bandColumn(layer, unit, channel, band, number) {
+  const light = index => view.shown === "light" && unit.a[number][index] ? lit(unit.a[number][index], number === 0) : null;
   const scores = band.s, low = Math.min(...scores), high = Math.max(...scores);
   const span = scores.length ? (low === high ? `all ${show(low)}` : `${show(low)} to ${show(high)}`) + (band.tied ? ", tied" : "") : "no image";
   const tiles = make("ul", { class: scores.length === 1 ? "three one" : "three" }), values = make("ol", { class: "values" });
   band.i.forEach((place, index) => {
-    const open = () => enlarge(layer, unit, channel, band, index, light(index));
+    const open = () => enlarge(layer, channel, band, index, light(index));
     tiles.append(make("li", {}, photograph(place, band.w[index], { tag: "button", framed: view.shown !== "patch", light: light(index), type: "button", click: open,
       title: `${labelOf(place)}: ${show(scores[index])}` })));
     values.append(make("li", {}, make("b", {}, show(scores[index])), make("span", {}, labelOf(place))));
@@ -142,16 +143,16 @@ function bandColumn(layer, unit, channel, band, number, more) {
 }
 
 /* One image, large, with the channels of the layer for which it is an extreme as well. */
-function enlarge(layer, unit, channel, band, index, light) {
-  const place = band.i[index], others = [], seen = tagsOf(place);
-  loaded.get(layer.name).units.forEach((other, number) => {
-    if (number !== channel && [0, 3].some(side => other.b[side].i.includes(place)) && others.length < 12) others.push([number, other]);
-  });
-  opened(words(place), make("h2", {}, labelOf(place), make("span", { class: "soft" }, `${seen.length ? `${seen.join(", ")}; ` : ""}image ${about.ids[place]}`)), photograph(place, band.w[index], { framed: true, light }),
+function enlarge(layer, channel, band, index, light) {
+  const place = band.i[index], seen = tagsOf(place);
+  const box = opened(words(place), make("h2", {}, labelOf(place), make("span", { class: "soft" }, `${seen.length ? `${seen.join(", ")}; ` : ""}image ${about.ids[place]}`)), photograph(place, band.w[index], { framed: true, light }),
     make("p", {}, `${band.n} of ${layer.name}, channel ${channel}, number ${index + 1}. The score is ${show(band.s[index])}.` +
-      (band.w[index] && band.w[index][2] < SMALLER ? " The frame is the patch in which the channel was most extreme." : "")),
-    others.length > 0 && make("p", { class: "soft" }, `Among the extremes of these channels of the layer, too:`),
-    others.length > 0 && make("div", { class: "sheet" }, ...others.map(([number, other]) => channelTile(layer, number, other, "plus", alone))));
+      (band.w[index] && band.w[index][2] < SMALLER ? " The frame is the patch in which the channel was most extreme." : "")));
+  load(layer.name).then(({ units }) => {
+    const others = units.map((other, number) => [number, other]).filter(([number, other]) => number !== channel && other.i.some(places => places.includes(place))).slice(0, 12);
+    if (others.length) box.append(make("p", { class: "soft" }, "Among the extremes of these channels of the layer, too:"),
+      make("div", { class: "sheet" }, ...others.map(([number, other]) => channelTile(layer, number, other, "plus", alone))));
+  }, () => {});
 }
 
 /* ---- neighbors ---- */
@@ -169,6 +170,7 @@ function neighbor([index, channel, value], turn) {
   const layer = about.layers[index], item = make("li");
   const draw = data => item.replaceChildren(channelTile(layer, channel, data && data.units[channel], "plus", alone),
     make("b", { class: value < 0 ? "kind-minimum" : "kind-maximum" }, signed(value)), ` ${layer.name} / ${channel}${called(layer, channel)}`);
-  if (layer.optimized) draw(loaded.get(layer.name)); else load(layer.name).then(data => turn() && draw(data), failed);
+  draw(loaded.get(layer.name));
+  if (!has(layer, "plus") && !loaded.has(layer.name)) whenNear(item, () => load(layer.name).then(data => turn() && draw(data), failed));
   return item;
 }

@@ -32,11 +32,12 @@ function load(name) {
   });
 }
 
-/* What is known of a channel besides; a site without such a file does without. */
+/* All that the page of a channel shows, in a file for each. */
 function detail(layer, channel) {
   const name = `${layer.name}/${channel}`;
-  if (details.has(name) || !about.sample) return Promise.resolve(details.get(name));
-  return new Promise(done => document.head.append(make("script", { src: `data/${layer.slug}/${channel}.js`, error: () => done(), load: () => done(details.get(name)) })));
+  if (details.has(name)) return Promise.resolve(details.get(name));
+  return new Promise((done, fail) => document.head.append(make("script", { src: `data/${layer.slug}/${channel}.js`, load: () => done(details.get(name)),
+    error: () => fail(new Error(`The file with the data of ${layer.name}, channel ${channel}, is missing beside this page.`)) })));
 }
 
 /* ---- pages ---- */
@@ -52,6 +53,8 @@ function page(title, ...children) {
 
 const heading = (...text) => make("h1", { tabindex: -1 }, ...text);
 const facts = entries => make("dl", { class: "facts" }, ...entries.filter(([, text]) => text).map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));
+const tileIs = () => about.layers.every(layer => has(layer, "plus")) ? "is the picture that drives its channel up most; click it for the images that do"
+  : about.layers.some(layer => has(layer, "plus")) ? "is the picture that drives its channel up most, or the patch of its strongest image where none was made; click it for more" : "is the patch of the channel\u2019s strongest image; click it for more";
 const places = layer => layer.grid ? `${layer.grid[0]} \u00d7 ${layer.grid[1]} positions` : "one position";
 
 function sheetOf(layer, units, count, small) {
@@ -66,14 +69,19 @@ function home(turn) {
     facts([["Channels", `${units.toLocaleString("en")} in ${many(about.layers.length, "layer")}`],
       ["Images", many(about.images, "image") + (about.broken ? `; ${about.broken.toLocaleString("en")} more could not be read` : "")],
       ["Score of an image", POOLS[about.pool] || about.pool],
-      ["A tile", about.layers.every(layer => layer.optimized) ? "is the picture that drives its channel up most; click it for the images that do" : "is a channel; click it for the images that drive it"]]));
+      ["A tile", tileIs()]]));
   for (const layer of about.layers) {
-    const count = layer.channels > 160 ? 96 : layer.channels, holder = make("div");
+    const count = layer.channels > 160 ? 96 : layer.channels, holder = sheetOf(layer, null, count, true); // as high as it will be
     main.append(make("h2", {}, make("a", { href: address(layer.name) }, layer.name), make("span", { class: "soft" }, `${many(layer.channels, "channel")}, ${places(layer)}`)), holder);
-    if (layer.optimized) holder.replaceWith(sheetOf(layer, null, count, true));
-    else load(layer.name).then(data => turn() && holder.replaceWith(sheetOf(layer, data.units, count, true)), failed);
+    if (!has(layer, "plus")) whenNear(holder, () => load(layer.name).then(data => turn() && holder.replaceWith(sheetOf(layer, data.units, count, true)), failed));
     if (count < layer.channels) main.append(make("p", {}, make("a", { href: address(layer.name) }, `All ${many(layer.channels, "channel")}`)));
   }
+}
+
+/* Once something comes near the window, do what it needs. */
+function whenNear(element, act) {
+  const watch = new IntersectionObserver(([{ isIntersecting }]) => { if (isIntersecting) { watch.disconnect(); act(); } }, { rootMargin: "600px" });
+  watch.observe(element);
 }
 
 function choice(name, options, chosen, choose) {
@@ -92,7 +100,7 @@ const crumbs = (...steps) => make("nav", { class: "crumbs", "aria-label": "Where
 
 function layerPage(layer, data) {
   const place = about.layers.indexOf(layer), before = about.layers[place - 1], after = about.layers[place + 1];
-  const faces = layer.optimized ? [["plus", "Positive optimized"], ["minus", "Negative optimized"], ["image", "Strongest patch"]] : [["plus", "Strongest patch"], ["minus", "Weakest patch"]];
+  const up = has(layer, "plus"), faces = [["plus", up ? "Positive optimized" : "Strongest patch"], ["minus", has(layer, "minus") ? "Negative optimized" : "Weakest patch"], ...up ? [["image", "Strongest patch"]] : []];
   if (!faces.some(([value]) => value === view.face)) view.face = "plus";
   page(layer.name, drawn(layer), crumbs(make("a", { href: "#" }, about.title), make("span", { class: "ways" }, link(before, before && `\u2190 ${before.name}`), link(after, after && `${after.name} \u2192`))),
     heading(layer.name), facts([["Channels", String(layer.channels)], ["Place", places(layer)],
@@ -101,20 +109,20 @@ function layerPage(layer, data) {
     sheetOf(layer, data.units, layer.channels, false));
 }
 
-function unitPage(layer, data, channel, turn, more) {
-  const unit = data.units[channel], last = layer.channels - 1, patched = unit.b.some(band => band.w.some(window => window && window[2] < SMALLER));
-  const lights = more && more.c > 1 && more.a.some(band => band.some(Boolean)), views = [["whole", "Whole images"], patched && ["patch", "Patches"], lights && ["light", "Where it answered"]].filter(Boolean);
+function unitPage(layer, unit, channel, turn) {
+  const last = layer.channels - 1, patched = unit.b.some(band => band.w.some(window => window && window[2] < SMALLER));
+  const lights = unit.c > 1 && unit.a.some(band => band.some(Boolean)), views = [["whole", "Whole images"], patched && ["patch", "Patches"], lights && ["light", "Where it answered"]].filter(Boolean);
   if (!views.some(([value]) => value === view.shown)) view.shown = "whole";
-  const way = (other, before, after) => other >= 0 && other <= last && make("a", { href: address(layer.name, other), class: "way", "aria-label": `channel ${other}` }, before, layer.optimized && alone(layer, other, "plus", "span", {}), `channel ${other}`, after);
+  const way = (other, before, after) => other >= 0 && other <= last && make("a", { href: address(layer.name, other), class: "way", "aria-label": `channel ${other}` }, before, has(layer, "plus") && alone(layer, other, "plus", "span", {}), `channel ${other}`, after);
   page(`${layer.name} / ${channel}`, drawn(layer),
     crumbs(make("span", {}, make("a", { href: "#" }, about.title), " / ", link(layer, layer.name)), make("span", { class: "ways" }, way(channel - 1, "\u2190 ", ""), way(channel + 1, "", " \u2192"))),
-    make("div", { class: "top" }, heading(layer.name, " ", make("small", {}, `channel ${channel}${called(layer, channel)}`)), tools(layer, unit, channel, more)), spoken(layer.name, channel),
+    make("div", { class: "top" }, heading(layer.name, " ", make("small", {}, `channel ${channel}${called(layer, channel)}`)), tools(layer, unit, channel)), spoken(layer.name, channel),
     facts([["Images", unit.n.toLocaleString("en")], ["Score", POOLS[about.pool] || about.pool], ["Place", places(layer) + (layer.field ? `, each sees ${layer.field} pixels` : "")],
       ["Median and range", unit.m === null ? "none" : `${show(unit.m)}; ${show(unit.r[0])} to ${show(unit.r[1])}`]]),
     ...unit.f.map(text => make("p", { class: "note" }, `${text[0].toUpperCase()}${text.slice(1)}.`)),
     views.length > 1 && make("div", { class: "controls" }, choice("What the columns show", views, view.shown, value => { view.shown = value; }), make("span", {}, VIEWS[view.shown](patched))),
-    columns(layer, unit, channel, more), make("h2", {}, "All scores"), histogram(layer, unit, channel, more),
-    more && !unit.dead && about.sample.length > 20 && tenths(unit, more), more && more.labels && shown(more), more && more.classes && outputs(layer, more), neighbors(unit, turn));
+    columns(layer, unit, channel), make("h2", {}, "All scores"), histogram(layer, unit, channel), !unit.dead && about.sample.length > 20 && tenths(unit),
+    unit.labels && shown(unit), unit.cues && left(unit), unit.classes && outputs(layer, unit), neighbors(unit, turn));
 }
 
 const VIEWS = {
@@ -143,9 +151,9 @@ async function results(text, turn) {
   for (const layer of about.layers) {
     const data = await load(layer.name);
     data.units.forEach((unit, channel) => {
-      for (const [side, band] of [["up", 3], ["down", 0]]) {
-        const hits = unit.b[band].i.filter(meant).length;
-        if (hits) found[side].push([hits, layer, channel, unit, band]);
+      for (const [side, end] of [["up", 1], ["down", 0]]) {
+        const hits = unit.i[end].filter(meant).length;
+        if (hits) found[side].push([hits, layer, channel, unit, end]);
       }
     });
     data.units.forEach((unit, channel) => { if (unit.l && unit.l.toLowerCase().includes(query)) masked.push([layer, channel, unit]); });
@@ -154,14 +162,14 @@ async function results(text, turn) {
   }
   if (!turn()) return;
   const layers = about.layers.filter(layer => layer.name.toLowerCase().includes(query));
-  const groups = [["up", "Driven up by it", "Channels with such images among their strongest, and how many."], ["down", "Driven down by it", "Channels with such images among their weakest, and how many."]];
+  const groups = [["up", "Among their strongest images", "Channels that such images drive up most, and how many of their strongest these are."], ["down", "Among their weakest images", "Channels that such images drive down most, and how many of their weakest these are."]];
   page(text, crumbs(make("a", { href: "#" }, about.title)), heading(`\u201c${text}\u201d`),
     layers.length > 0 && make("p", {}, "Layers: ", ...layers.flatMap((layer, index) => [index ? ", " : "", link(layer, layer.name)])),
     numbered.length > 0 && tiles(number === null ? "Channels of this name" : `Channel ${number}`, "", numbered.slice(0, 48).map(([layer, channel, unit]) =>
       [channelTile(layer, channel, unit), `${layer.name}${called(layer, channel)}`])),
     masked.length > 0 && tiles("Strongest on it", "Channels whose strongest places show this label more than any other, and more than by chance.", masked.map(([layer, channel, unit]) => [channelTile(layer, channel, unit), layer.name])),
     ...groups.filter(([side]) => found[side].length).map(([side, title, note]) => tiles(title, note, found[side].sort((one, other) => other[0] - one[0]).slice(0, 48)
-      .map(([hits, layer, channel, unit, band]) => [channelTile(layer, channel, unit, band ? "plus" : "minus"), `${hits} of ${unit.b[band].i.length}, ${layer.name}`]))),
+      .map(([hits, layer, channel, unit, end]) => [channelTile(layer, channel, unit, end ? "plus" : "minus"), `${hits} of ${unit.i[end].length}, ${layer.name}`]))),
     !layers.length && !numbered.length && !masked.length && !found.up.length && !found.down.length && make("p", {}, "No layer has this name, and no image with such a label is among the extremes of a channel. The labels are: ",
       about.names.slice(0, 40).join(", "), about.names.length > 40 ? ", \u2026" : ""));
 }
@@ -187,7 +195,8 @@ async function route() {
   if (!name) return home(turn);
   if (!layer || (channel !== null && !(Number.isInteger(channel) && channel >= 0 && channel < layer.channels)))
     return page("Nothing there", heading("Nothing there"), make("p", {}, `This site has no ${name}${channel === null ? "" : `, channel ${channel}`}. `, make("a", { href: "#" }, "All layers")));
-  return Promise.all([load(layer.name), channel !== null && detail(layer, channel)]).then(([data, more]) => turn() && (channel === null ? layerPage(layer, data) : unitPage(layer, data, channel, turn, more))).catch(failed);
+  if (channel === null) return load(name).then(data => turn() && layerPage(layer, data)).catch(failed);
+  return detail(layer, channel).then(unit => turn() && unitPage(layer, unit, channel, turn)).catch(failed);
 }
 
 function move(step, other) {
@@ -208,11 +217,27 @@ function key(event) {
   else if (event.key === "Escape" && (layer || query)) location.hash = layer && channel !== null ? address(layer.name) : "#";
 }
 
+/* A finger that goes far to the side, and hardly up or down, leads to the neighboring channel or layer; not where something
+   moves to the side itself. */
+function swipes() {
+  let from = null;
+  main.addEventListener("touchstart", ({ touches, target }) => {
+    const own = target.closest(".plot, .scrubber, .route, input, dialog, select");
+    from = touches.length === 1 && !own && (visualViewport?.scale ?? 1) < 1.05 ? touches[0] : null;
+  }, { passive: true });
+  main.addEventListener("touchend", ({ changedTouches: [to] }) => {
+    if (!from || !here().layer) return;
+    const across = to.clientX - from.clientX, along = to.clientY - from.clientY;
+    from = null;
+    if (Math.abs(across) > 70 && Math.abs(across) > 3 * Math.abs(along)) move(across < 0 ? 1 : -1, false);
+  }, { passive: true });
+}
+
 function chooseTheme() {
   const root = document.documentElement, modes = ["auto", "light", "dark"], button = document.querySelector("header .theme");
   const set = mode => {
     if (mode === "auto") delete root.dataset.theme; else root.dataset.theme = mode;
-    button.textContent = mode[0].toUpperCase() + mode.slice(1);
+    button.textContent = `Colors: ${mode}`; // the words of the book
     button.setAttribute("aria-label", `Colors: ${mode}. Press to change.`);
   };
   button.hidden = false;
@@ -227,13 +252,19 @@ function chooseTheme() {
 function start() {
   const back = document.querySelector(".bar .back");
   document.querySelector(".bar .home").textContent = about.title;
+  if (about.links?.length) document.querySelector(".foot").prepend(make("p", { class: "on" }, ...about.links.map(([text, where]) => make("a", { href: where }, text))));
   if (about.credit) document.querySelector(".foot").append(make("p", {}, about.credit));
-  if (about.back) { [back.textContent, back.href] = about.back; back.hidden = false; }
+  if (about.back) {
+    back.replaceChildren(make("span", {}, about.back[0])); // on a phone an arrow stands for the words
+    Object.assign(back, { href: about.back[1], title: about.back[0], hidden: false });
+    back.setAttribute("aria-label", about.back[0]);
+  }
   document.querySelector("datalist").append(...[...about.layers.map(layer => layer.name), ...about.names].slice(0, 2000).map(value => make("option", { value })));
   addEventListener("hashchange", route);
   document.querySelector("form").addEventListener("submit", event => { event.preventDefault(); search(field.value); });
   document.querySelector(".skip").addEventListener("click", event => { event.preventDefault(); main.querySelector("h1").focus(); });
   document.addEventListener("keydown", key);
+  swipes();
   route();
 }
 

@@ -11,7 +11,17 @@ import pytest
 from .conftest import OpenPage
 from .test_pages import AXE_AT, BROKEN, SCROLL, SIDEWAYS, WIDTHS, _axe
 
-PLACES = ["", "#blocks.3.2", "#blocks.2.1/5", "#blocks.4.2/102", "#?plant", "#?no such thing", "#blocks.9/1"]
+PLACES = [
+    "",
+    "#blocks.3.2",
+    "#blocks.5.3",
+    "#blocks.0.0/5",
+    "#blocks.6.0/300",
+    "#blocks.4.2/102",
+    "#?plant",
+    "#?no such thing",
+    "#blocks.9/1",
+]
 DRAWN = "() => document.body.dataset.drawn && document.querySelector('main h1')"
 
 
@@ -160,14 +170,15 @@ def test_search_finds_layers_channels_and_labels(site: Path, open_page: OpenPage
             page.locator("input[type=search]").fill(text)
             page.keyboard.press("Enter")
             _title(page, expected)
-        found = page.locator("main section", has_text="Driven up by it").locator("li")
+        found = page.locator("main section", has_text="Among their strongest images").locator("li")
         counts = [int(text.split(" of ")[0].split()[-1]) for text in found.all_inner_texts()]
         assert counts == sorted(counts, reverse=True)
         assert counts[0] >= 3
         found.first.locator("a").click()
         page.wait_for_function("() => document.querySelector('.columns')")
         # The label that was searched stands among the values of the strongest images as often as the search said.
-        labels = page.locator(".columns section").nth(4).locator(".values span").all_inner_texts()
+        strongest = page.locator(".columns section", has_text="Maximum")
+        labels = strongest.locator(".values span").all_inner_texts()
         assert labels.count("sea animal") == counts[0]
         assert page.trouble == []
 
@@ -178,7 +189,10 @@ def test_the_theme_is_that_of_the_book(site: Path, open_page: OpenPage) -> None:
         ground = "() => getComputedStyle(document.body).backgroundColor"
         dark = page.evaluate(ground)
         page.locator(".theme").click()
-        assert (page.locator(".theme").inner_text(), page.evaluate(ground)) == ("Light", "rgb(255, 255, 255)")
+        assert (page.locator(".theme").inner_text(), page.evaluate(ground)) == (
+            "Colors: light",
+            "rgb(255, 255, 255)",
+        )
         for _ in range(10):  # a browser keeps what was stored when it has time
             page.reload()
             _drawn(page)
@@ -257,7 +271,8 @@ def test_a_channel_can_be_taken_along(site: Path, open_page: OpenPage) -> None:
         assert max(found["scores"], key=lambda pair: pair[1])[0] == strongest["image"]
         assert len(found["classes"]["up"]) == 5
         assert page.locator(".outputs tr").count() == 10
-        assert page.locator(".labels li").count() == 3
+        assert page.locator(".labels:not(.left) li").count() == 3
+        assert page.locator(".left li").count() == 4
         page.get_by_role("button", name="Copy link").click()
         page.locator(".tools button").first.get_by_text("Cop").or_(
             page.get_by_text("Not allowed")
@@ -276,7 +291,7 @@ def test_the_drawn_network_leads_to_its_layers(site: Path, open_page: OpenPage) 
 def test_the_objects_of_the_scenes_are_found(site: Path, open_page: OpenPage) -> None:
     with open_page((site / "microscope" / "index.html").as_uri() + "#?car") as page:
         _drawn(page)
-        assert page.locator("main section", has_text="Driven up by it").locator("li").count() > 3
+        assert page.locator("main section", has_text="Among their strongest images").locator("li").count() > 3
 
 
 DOORS = "book/segment-2/a-layer-complete.html"
@@ -305,3 +320,86 @@ def test_every_tile_of_a_sheet_is_a_door(site: Path, open_page: OpenPage) -> Non
         page.locator("article h1").wait_for()
         assert page.url.split("#")[0].endswith(DOORS)
         assert page.trouble == []
+
+
+def test_a_layer_without_optimized_pictures_shows_patches_and_leads_to_the_lab(
+    site: Path, open_page: OpenPage
+) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.6.0") as page:
+        _drawn(page)
+        assert page.locator(".choice button").all_inner_texts() == ["Strongest patch", "Weakest patch"]
+        assert page.locator(".sheet .tile img").count() == 320
+        page.locator(".sheet a.tile").nth(17).click()
+        _title(page, "blocks.6.0 channel 17")
+        assert page.locator(".columns h3").count() == 4
+        grow = page.get_by_role("link", name="Grow it in the lab").get_attribute("href")
+        assert grow == "../lab/index.html#grow/blocks.6.0/17/0"
+        assert page.trouble == []
+
+
+def test_a_channel_needs_its_own_file_alone(server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/404.html") as page:
+        sizes: dict[str, int] = {}
+        page.on("response", lambda one: sizes.update({one.url: len(one.body())}))
+        page.goto(f"{server}/microscope/index.html#blocks.6.0/17")
+        _drawn(page)
+        page.wait_for_load_state("networkidle")
+        data = [url for url in sizes if "/data/" in url]
+        assert sorted(url.partition("/data/")[2] for url in data) == [
+            "blocks.6.0/17.js",
+            "index.js",
+        ]
+        code = [url for url in sizes if url.endswith((".js", ".css", ".html"))]
+        assert sum(sizes[url] for url in code) < 150_000
+
+
+def test_the_rest_of_the_site_is_at_hand(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.2.1/5", width=390) as page:
+        _drawn(page)
+        for link in page.locator(".foot .on a").all():
+            assert (site / "microscope" / str(link.get_attribute("href"))).exists()
+        back = page.locator(".bar .back")
+        assert (back.inner_text(), back.get_attribute("aria-label")) == ("", "Looking inside a vision model")
+
+
+SWIPE = """([x0, y0, x1, y1, selector]) => {
+  const target = document.querySelector(selector);
+  const at = (x, y) => [new Touch({ identifier: 1, target, clientX: x, clientY: y })];
+  const tell = (kind, touches, changedTouches) =>
+    target.dispatchEvent(new TouchEvent(kind, { bubbles: true, touches, changedTouches }));
+  tell("touchstart", at(x0, y0), at(x0, y0));
+  tell("touchend", [], at(x1, y1));
+}"""
+
+
+def _swipe(page: Any, start: tuple[int, int], end: tuple[int, int], on: str) -> None:
+    page.evaluate(SWIPE, [*start, *end, on])
+
+
+def test_a_swipe_leads_to_the_neighboring_channel(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.2.1/5", width=390) as page:
+        _drawn(page)
+        _swipe(page, (300, 200), (120, 210), ".facts")
+        _title(page, "blocks.2.1 channel 6")
+        _swipe(page, (120, 200), (300, 300), ".facts")  # more along the page than across
+        _swipe(page, (300, 200), (120, 200), ".plot")  # on the histogram
+        _swipe(page, (200, 90), (160, 90), "h1")  # not far
+        _swipe(page, (120, 200), (300, 190), ".facts")
+        _title(page, "blocks.2.1 channel 5")
+        ways = page.locator(".ways").bounding_box()
+        page.mouse.wheel(0, 900)
+        assert page.locator(".ways").bounding_box() == ways
+
+
+def test_a_tap_on_the_bars_shows_the_images_there(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.2.1/5", width=390) as page:
+        _drawn(page)
+        box = page.locator(".plot").bounding_box()
+        point = {
+            "bubbles": True,
+            "pointerType": "touch",
+            "clientX": box["x"] + 0.85 * box["width"],
+            "clientY": 9,
+        }
+        page.locator(".plot").dispatch_event("click", point)
+        assert float(page.locator(".scrubber input").input_value()) > 450
