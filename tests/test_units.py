@@ -29,7 +29,11 @@ AT = "../../microscope/index.html#"
 def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two layers, of which data say what drives their channels most."""
     monkeypatch.setattr(microscope, "DATA", tmp_path)
-    monkeypatch.setattr(microscope, "channels", lambda: {"blocks.4.2": 20, "blocks.3.2": 6})
+    layers = [
+        {"name": "blocks.4.2", "channels": 20, "optimized": "minus plus"},
+        {"name": "blocks.3.2", "channels": 6, "optimized": ""},
+    ]
+    monkeypatch.setattr(microscope, "about", lambda: {"layers": layers})
     (tmp_path / "data").mkdir()
     rows = [{"i": [[], [c, c + 1, c + 2, c + 3]]} for c in range(20)]
     text = f"microscope.layer({json.dumps({'units': rows})});\n"
@@ -61,6 +65,7 @@ def test_the_name_of_a_channel_is_a_link(text: str, words: str, unit: str, tmp_p
     (door,) = page("a")
     assert (door.get_text(), door["href"]) == (words, AT + unit)
     assert door["data-top"] == " ".join(str(int(unit.split("/")[1]) + more) for more in range(3))
+    assert door["data-drawn"] == ("" if unit.startswith("blocks.3.2") else "minus plus")
     assert page.get_text() == BeautifulSoup(text, "html.parser").get_text()
 
 

@@ -56,13 +56,14 @@ def channels() -> dict[str, int]:
     return {layer["name"]: layer["channels"] for layer in about().get("layers", ())}
 
 
+def drawn(layer: str) -> str:
+    """Return to which sides a layer's channels have optimized pictures: "minus plus", "plus" or ""."""
+    return next((str(each["optimized"]) for each in about().get("layers", ()) if each["name"] == layer), "")
+
+
 def pictured() -> dict[str, int]:
-    """Return the same of the layers whose channels have positive optimized pictures."""
-    return {
-        layer["name"]: layer["channels"]
-        for layer in about().get("layers", ())
-        if "plus" in layer["optimized"]
-    }
+    """Return {layer: number of its channels} of the layers whose channels have positive optimized pictures."""
+    return {layer: count for layer, count in channels().items() if "plus" in drawn(layer)}
 
 
 def has(unit: str) -> bool:

@@ -57,6 +57,8 @@ def link(app: Sphinx, page: BeautifulSoup, docname: str) -> None:
         unit = str(each["href"]).partition("#")[2]
         if top := tops(unit):
             each["data-top"] = top
+        if "/" in unit:
+            each["data-drawn"] = microscope.drawn(unit.partition("/")[0])
 
 
 @lru_cache

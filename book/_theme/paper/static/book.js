@@ -121,17 +121,17 @@
   const card = (url) => {
     const [, layer, channel] = /^#([^/?]+)\/(\d+)$/.exec(url.hash) || [], at = url.href.replace(/index\.html#.*/, "");
     if (!layer || !/\/microscope\/index\.html$/.test(url.pathname)) return null;
-    return (scenes) => {
-      const picture = (src) => make("img", { src: at + src, alt: "", width: 112, height: 112 }), found = make("div", { className: "card" });
-      found.append(make("b", { textContent: `${decodeURIComponent(layer)}, channel ${channel}` }), ...["minus", "plus"].map((sign) => picture(`optimized/${layer}-${sign}/${channel}.webp`)),
+    return ({ top: scenes, drawn = "minus plus" }) => {
+      const picture = (src) => make("img", { src: at + src, alt: "", width: 112, height: 112 }), found = make("div", { className: drawn ? "card" : "card scenes" });
+      found.append(make("b", { textContent: `${decodeURIComponent(layer)}, channel ${channel}` }), ...drawn.split(" ").filter(Boolean).map((sign) => picture(`optimized/${layer}-${sign}/${channel}.webp`)),
         ...(scenes || "").split(" ").filter(Boolean).map((n) => picture(`thumbnails/${String(n / 1000 | 0).padStart(3, 0)}/${String(n % 1000).padStart(3, 0)}.webp`)),
-        make("small", { textContent: `Made to drive it down and up${scenes ? "; the scenes that drive it most" : ""}.` }));
+        make("small", { textContent: [drawn && "made to drive it down and up", scenes && "the scenes that drive it most"].filter(Boolean).join("; ").replace(/^./, (first) => first.toUpperCase()) }));
       return found;
     };
   };
   const target = (link, drawing) => {
     const url = new URL(link.href.baseVal ?? link.href, location), unit = card(url); // a link in a drawing has an object
-    if (unit) return drawing ? unit(link.dataset.top) : link;
+    if (unit) return drawing ? unit(link.dataset) : link;
     if (url.pathname !== location.pathname || url.hash.length < 2) return null;
     const found = document.getElementById(decodeURIComponent(url.hash.slice(1)));
     return found?.matches("figure, aside.footnote, .cited, .math, .admonition") ? found
