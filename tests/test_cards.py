@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT / "book" / "_ext")]
 
 import cards  # noqa: E402
 import docstrings  # noqa: E402
+import narrow  # noqa: E402
 
 FRONT = """<div class="toctree-wrapper"><p class="caption">Part</p><ul>
 <li><a class="reference internal" href="one/first.html">First</a></li>
@@ -55,6 +56,17 @@ def test_a_drawing_is_shown_whole_and_a_picture_to_its_edges() -> None:
     left, top, right, bottom = made.getbbox()
     assert (right - left) / cards.SIZE[0] <= cards.ROOM >= (bottom - top) / cards.SIZE[1]
     assert cards.card(PILImage.new("RGBA", (900, 300), "red")).getbbox() == (0, 0, *cards.SIZE)
+
+
+def test_a_card_takes_the_second_drawing_of_a_chart_and_not_that_of_a_row(tmp_path: Path) -> None:
+    second = PILImage.new("RGBA", (50, 50), "red")
+    for name, figure in (("chart", plots.histogram({"a": torch.arange(9.0)}, bins=3)), ("row", _row())):
+        source = tmp_path / f"{name}.png"
+        _shown(figure).save(source)
+        assert cards.picture(source).size == _shown(figure).size
+        second.save(narrow.beside(source))
+    assert cards.picture(tmp_path / "chart.png").size == second.size
+    assert cards.picture(tmp_path / "row.png").size == _shown(_row()).size
 
 
 def test_chapters_become_cards_the_appendix_stays_a_list_and_what_was_not_made_goes(tmp_path: Path) -> None:

@@ -47,8 +47,7 @@ def write(app: Sphinx, page: BeautifulSoup, pagename: str) -> None:
         return
     target = Path(app.outdir, name_of(pagename))
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(source) as opened:
-        card(opened.convert("RGBA")).save(target, quality=QUALITY, method=6)
+    card(picture(source)).save(target, quality=QUALITY, method=6)
 
 
 def card(shown: Image.Image) -> Image.Image:
@@ -69,12 +68,22 @@ def card(shown: Image.Image) -> Image.Image:
 def tiles(shown: Image.Image) -> list[Box]:
     """Return the boxes of the first row of tiles: rectangles without a transparent place, larger than a label."""
     drawn = numpy.asarray(shown.getchannel("A")) > 0
-    for top, bottom in narrow.spans(drawn.any(axis=1)):
+    for top, bottom in narrow.spans(numpy.asarray(drawn.any(axis=1))):
         if bottom - top < LEAST:
             continue
-        columns = narrow.spans(drawn[top:bottom].all(axis=0))
+        columns = narrow.spans(numpy.asarray(drawn[top:bottom].all(axis=0)))
         return [(left, top, right, bottom) for left, right in columns if right - left >= LEAST]
     return []
+
+
+def picture(source: Path) -> Image.Image:
+    """Return the picture of a card: of a drawing without tiles the one made for a phone, whose lines stay visible."""
+    with Image.open(source) as opened:
+        shown = opened.convert("RGBA")
+    if tiles(shown) or not narrow.beside(source).exists():
+        return shown
+    with Image.open(narrow.beside(source)) as opened:
+        return opened.convert("RGBA")
 
 
 def _whole(shown: Image.Image) -> Image.Image:
