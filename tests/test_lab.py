@@ -305,6 +305,17 @@ def test_photographs_are_cut_as_pillow_cuts_them(tmp_path: Path) -> None:
         assert np.array_equal(found, wanted), (width, height)
 
 
+def test_a_picture_of_one_line_is_cut_at_once() -> None:
+    code = (
+        "const { middleSquare } = require(process.argv[1]), line = new Uint8Array(4 * 4e6).fill(204);"
+        "const planes = middleSquare(line, 4e6, 1, 224);"
+        "console.log(planes.length, planes.every(value => Math.round(255 * value) === 204));"
+    )
+    command = [node(), "-e", code, str(ROOT / "interp/lab/web/photograph.js")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert said.split() == [str(3 * 224**2), "true"]
+
+
 def test_what_the_lab_cannot_run_is_refused() -> None:
     with pytest.raises(BadInputError, match=r"returns logits .* \(1, 8, 222, 222\)"):
         lab.plan(nn.Sequential(nn.Conv2d(3, 8, 3)))

@@ -374,6 +374,53 @@ def test_small_pictures_that_leave_no_places_are_left_out(tmp_path: Path) -> Non
     assert "no places in a picture of 32" in said["32"]
 
 
+class Smooth(nn.Module):
+    """A network whose last activation has a slope at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 9, 3, stride=2)
+        self.head = nn.Linear(9, 3)
+
+    def forward(self, images: Tensor, off: tuple[int, ...] = ()) -> Tensor:
+        deep = F.silu(self.last(F.silu(self.first(images))))
+        keep = torch.ones(9)
+        keep[list(off)] = 0
+        return self.head((deep * keep.view(1, -1, 1, 1)).mean((2, 3)))
+
+
+def test_nothing_goes_back_through_a_channel_that_is_switched_off(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, off = Smooth().eval(), (1, 4, 7)
+    plan, images = lab.plan(model, side=17), torch.rand(1, 3, 17, 17, requires_grad=True)
+    (tmp_path / "plan.json").write_text(json.dumps(plan.as_json()))
+    plan.weights.astype("<f2").tofile(tmp_path / "weights.f16")
+    images.detach().numpy().tofile(tmp_path / "image.f32")
+    said = said_by("off.js", tmp_path, *off)
+    logits = model(images, off)
+    (slope,) = torch.autograd.grad(logits[0, 2], images)
+    assert said["logits"] == pytest.approx(logits[0].tolist(), abs=2e-3)
+    wanted = slope[0].abs().amax(0).flatten()
+    assert said["saliency"] == pytest.approx(wanted.tolist(), abs=1e-2 * float(wanted.max()))
+
+
+class Functional(nn.Module):
+    """A network whose rectifiers are no layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last, self.head = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 9, 3), nn.Linear(9, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(F.relu(self.last(F.relu(self.first(images)))).mean((2, 3)))
+
+
+def test_rectifiers_that_are_no_layers_can_be_grown() -> None:
+    plan = lab.plan(Functional().eval(), side=17)
+    assert plan.depths == plan.grown == ("forward:relu", "forward:relu#2")
+    assert plan.last == plan.grown[-1]
+
+
 def own_file() -> str:
     """Write a file that makes networks into the folder that one is in, and return its name, which no other has."""
     name = f"mine_{uuid.uuid4().hex[:8]}.py"

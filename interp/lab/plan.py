@@ -159,8 +159,9 @@ def packed(program: Program, graph: graphs.Graph, side: int, class_names: tuple[
 def _outermost(program: Program) -> tuple[str, ...]:
     """Return the names of the layers that give square images and lie in no other that does."""
     names = [step["name"] for step in program.steps if step["name"] not in (MAPS, LOGITS)]
-    sides = {one: program.shapes[one][1:] for one in names if not {":", "#"} & set(one)}
-    images = [one for one, (height, width) in sides.items() if height == width > 1]
+    sides = {one: program.shapes[one][1:] for one in names}
+    square = [one for one, (height, width) in sides.items() if height == width > 1]
+    images = [one for one in square if not {":", "#"} & set(one)] or square  # F.relu belongs to no layer
     return tuple(one for one in images if not any(one.startswith(f"{other}.") for other in images))
 
 

@@ -279,6 +279,28 @@ def test_an_address_opens_the_lab_in_its_state(
         assert page.trouble == []
 
 
+def test_what_is_asked_for_meanwhile_is_done_in_turn(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html#cat/tabby/24") as page:
+        loaded(page)
+        until(page, "document.querySelectorAll('.channels button').length")
+        until(page, FIRST)
+        rows = page.locator(".channels tbody th").all_inner_texts()
+        page.evaluate(
+            "[...document.querySelectorAll('.channels .buttons :first-child')].slice(0, 3).forEach(one => one.click())"
+        )
+        until(page, f"document.querySelector('.offs').textContent.includes({', '.join(rows[:3])!r})")
+        page.evaluate("document.querySelector('.erase').click(); location.hash = '#rocket/missile/3/erase'")
+        page.evaluate("location.hash = '#coffee/cup/10'")
+        until(page, "location.hash === '#coffee/cup/10' && !document.body.hasAttribute('aria-busy')")
+        page.wait_for_timeout(500)
+        assert page.evaluate("location.hash") == "#coffee/cup/10"
+        assert page.inner_text(".top [aria-pressed=true] span:first-of-type") == "cup"
+        page.focus(".top li:nth-child(2) button")
+        page.keyboard.press("Enter")
+        until(page, f"/^Map of/.test(document.querySelector('.status').textContent) && {FIRST}")
+        assert page.evaluate("document.activeElement === document.querySelectorAll('.top button')[1]")
+
+
 def test_two_pictures_grow_beside_one_another(folder: Path, server: str, open_page: OpenPage) -> None:
     with open_page(f"{server}/lab/index.html#grow/blocks.1.0/3/5/transforms") as page:
         loaded(page)
@@ -512,6 +534,13 @@ def test_on_a_phone_it_fits_and_fingers_find_it(
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         small = "[...document.querySelectorAll('main button')].filter(one => one.offsetParent && one.offsetHeight < 44)"
         assert page.evaluate(f"{small}.length") == 0
+
+
+def test_on_the_smallest_phones_the_channels_fit(folder: Path, server: str, open_page: OpenPage) -> None:
+    with open_page(f"{server}/lab/index.html#cat/tabby/24", width=320) as page:
+        loaded(page)
+        until(page, "document.querySelectorAll('.channels button').length")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_without_javascript_the_examples_stay(folder: Path, server: str, open_page: OpenPage) -> None:

@@ -40,7 +40,17 @@ def made(kind):
     torch.manual_seed(0)
     return kind().eval()
 
+class Colors(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 5)
+
+    def forward(self, images):
+        return self.head(images.mean((2, 3)))
+
 def hand(): return made(Hand)
+def colors(): return made(Colors)
+def flat(): return made(lambda: nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(1024, 5)))
 def residual(): return made(lambda: torchvision.models.resnet18(num_classes=5))
 """
 LAST = {"hand": "end", "residual": "layer4.1"}
@@ -54,7 +64,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
     (folder / "my networks.py").write_text(OWN)
     noise = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(4))
     image.save(image.resize(noise, (SIDE, SIDE)).clamp(0, 1), folder / "blots.png")
-    for name in LAST:
+    for name in (*LAST, "colors", "flat"):
         given = [
             "lab",
             f"{folder / 'my networks.py'}:{name}",
@@ -142,3 +152,20 @@ def _places(page: Any) -> list[float]:
         assert said
         found.append(number(said[1]))
     return found
+
+
+def test_a_classifier_of_the_image_itself_has_a_page(sites: tuple[Path, str], open_page: OpenPage) -> None:
+    with open_page(f"{sites[1]}/two%20sites/colors/index.html#blots/class 1/9") as page:
+        loaded(page)
+        until(page, "document.querySelector('.rest').textContent.startsWith('Row 1, column 10, class 1:')")
+        assert not page.is_visible(".grow .go")
+        assert page.trouble == []
+
+
+def test_without_maps_an_address_asks_for_none(sites: tuple[Path, str], open_page: OpenPage) -> None:
+    with open_page(f"{sites[1]}/two%20sites/flat/index.html#blots/class 1//erase") as page:
+        loaded(page)
+        until(page, "decodeURIComponent(location.hash) === '#blots/class 1'")
+        page.wait_for_timeout(500)
+        assert page.get_attribute(".status", "class") == "status"
+        assert page.trouble == []

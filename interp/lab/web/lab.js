@@ -78,7 +78,7 @@
     const parts = [], reader = answer.body.getReader();
     for (let got = 0, part; !(part = await reader.read()).done;) { parts.push(part.value); got += part.value.length; progress(Math.min(1, got / plan.packed)); }
     const packed = new Uint8Array(await new Blob(parts).arrayBuffer()), bytes = await checked(packed);
-    for (const old of await cache?.keys() ?? []) await cache.delete(old);
+    for (const old of await cache?.keys() ?? []) if (new URL(".", old.url).href === new URL(".", location.href).href) await cache.delete(old); // not those of another lab
     await cache?.put(file, new Response(packed)).catch(() => { /* no room: it is loaded again next time */ });
     return bytes;
   }
@@ -129,23 +129,37 @@
 
   /* ---- one job after the other ---- */
 
-  let waiting = null; // the last wish, while another is worked on
+  const wishes = []; // while another is worked on: the last of each kind, and none from before the last photograph
 
-  async function work(words, job) {
+  async function work(words, job, kind = words || job) {
     if (!engine) return;
-    if (busy) { waiting = [words, job]; return; }
+    if (busy) {
+      await new Promise(done => {
+        for (const one of wishes.splice(0)) if (kind === LOOKING || kind === one.kind) one.done(); else wishes.push(one);
+        wishes.push({ words, job, kind, done });
+      });
+      return;
+    }
     busy = true;
     document.body.setAttribute("aria-busy", "true");
     if (words) tell(words);
     try { await job(); } catch (error) { tell(error.message, true); }
     busy = false;
     document.body.removeAttribute("aria-busy");
-    const next = waiting;
-    waiting = null;
-    if (next) await work(...next);
+    const next = wishes.shift();
+    if (next) work(next.words, next.job, next.kind).then(next.done);
   }
 
-  const look = (source, name) => work("Looking.", async () => {
+  const LOOKING = "Looking.";
+  let asked = 0; // photographs and addresses so far
+
+  function look(source, name) {
+    asked++;
+    engine?.("halt"); // a picture that grows would let it wait for seconds
+    return work(LOOKING, () => seen(source, name));
+  }
+
+  async function seen(source, name) {
     const pixels = await readPhotograph(source instanceof HTMLImageElement ? await example(source) : source, side), began = performance.now();
     Object.assign(state, { pixels, name, off: [], place: null }, await engine("look", { pixels }));
     const took = performance.now() - began;
@@ -158,7 +172,7 @@
     await drawAll();
     tell(`${plan.classes[state.target]}, ${percent(shares(state.logits)[state.target])}. Computed in ${Math.round(took)} ms.`);
     toAddress();
-  });
+  }
 
   /* ---- drawing ---- */
 
@@ -232,7 +246,7 @@
 
   function drawTop() {
     const share = shares(state.logits);
-    $(".top").replaceChildren(...order(state.logits).slice(0, 5).map(index => {
+    renew($(".top"), order(state.logits).slice(0, 5).map(index => {
       const bar = make("i"), button = make("button", { type: "button", "aria-pressed": String(index === state.target), click: () => choose(index) }, bar,
         make("span", {}, plan.classes[index]), make("span", {}, percent(share[index])));
       bar.style.width = `${100 * share[index]}%`;
@@ -240,9 +254,16 @@
     }));
   }
 
+  /* Other children, and the focus on the button that stands where the one with the focus stood. */
+  function renew(parent, children) {
+    const buttons = () => [...parent.querySelectorAll("button")], at = buttons().indexOf(document.activeElement);
+    parent.replaceChildren(...children);
+    buttons()[at]?.focus({ preventScroll: true });
+  }
+
   async function drawAll() { drawTop(); await drawMap(); await drawPlace(); drawOff(); await drawDepth(); }
 
-  const choose = index => work("", async () => { state.target = index; forget(); await drawAll(); tell(`Map of ${plan.classes[index]}.`); toAddress(); });
+  const choose = index => work("", async () => { state.target = index; forget(); await drawAll(); tell(`Map of ${plan.classes[index]}.`); toAddress(); }, "class");
 
   function forget() { for (const part of document.querySelectorAll(".erased, .test .pair, .curves, .shuffled")) part.hidden = true; state.view = ""; }
 
@@ -385,7 +406,7 @@
   /* ---- channels ---- */
 
   async function drawPlace() {
-    document.querySelectorAll(".cells button").forEach((button, n) => { button.setAttribute("aria-selected", String(n === state.place)); button.tabIndex = n === (state.place ?? 0) ? 0 : -1; });
+    document.querySelectorAll(".cells button").forEach((button, n) => { button.setAttribute("aria-selected", String(state.guess?.has(n) ?? n === state.place)); button.tabIndex = n === (state.place ?? 0) ? 0 : -1; });
     $(".channels").hidden = $(".units").hidden = state.place === null;
     $(".rest").textContent = "";
     if (state.place === null) return;
@@ -393,10 +414,10 @@
     const withScenes = scenesOf(plan.last) !== null;
     document.querySelectorAll(".with-scenes").forEach(one => { one.hidden = !plan.scenes; });
     $(".channels .with-scenes").hidden = !withScenes;
-    $(".channels tbody").replaceChildren(...best.map(({ channel, share }) => make("tr", {}, make("th", { scope: "row" }, String(channel)), make("td", {}, signed(share)),
+    renew($(".channels tbody"), best.map(({ channel, share }) => make("tr", {}, make("th", { scope: "row" }, String(channel)), make("td", {}, signed(share)),
       ...(withScenes ? [make("td", {}, make("div", { class: "scenes" }, ...scenes(plan.last, channel)))] : []),
       make("td", {}, make("div", { class: "buttons" }, make("button", { type: "button", "aria-label": `Switch channel ${channel} off`, click: () => toggle(channel) }, "Switch off"),
-        make("button", { type: "button", "aria-label": `Grow a picture for channel ${channel}`, click: () => growFor(plan.last, channel) }, "Grow"))))));
+        make("button", { type: "button", "aria-label": `Grow a picture for channel ${channel}`, hidden: computed ? null : "hidden", click: () => growFor(plan.last, channel) }, "Grow"))))));
     const named = best.reduce((all, one) => all + one.share, 0);
     $(".rest").textContent = `Row ${Math.floor(place / ACROSS) + 1}, column ${place % ACROSS + 1}, ${plan.classes[target]}: all channels together add ${signed(sum)} here, these ${SHOWN} ${signed(named)}, those that speak against it ${signed(against)}.`;
     if (!plan.units) { $(".units").hidden = true; return; }
@@ -416,18 +437,18 @@
 
   function drawOff() {
     $(".offs").hidden = !state.off.length;
-    $(".offs").replaceChildren(...state.off.length ? [`Switched off everywhere: ${state.off.join(", ")}. `, make("button", { type: "button", click: () => switched([]) }, "All on again")] : []);
+    $(".offs").replaceChildren(...state.off.length ? [`Switched off everywhere: ${state.off.join(", ")}. `, make("button", { type: "button", click: () => switched(() => []) }, "All on again")] : []);
   }
 
-  const toggle = channel => switched([...state.off, channel]);
-  const switched = channels => work("Computing again.", async () => {
-    const before = state.logits[state.target];
+  const toggle = channel => switched(() => [...new Set([...state.off, channel])]);
+  const switched = wanted => work("Computing again.", async () => {
+    const before = state.logits[state.target], channels = wanted();
     Object.assign(state, { off: channels }, await engine("without", { channels }));
     forget();
     await drawAll();
     toAddress();
     tell(`${plan.classes[state.target]}: logit ${number(before)} before, ${number(state.logits[state.target])} now. First: ${plan.classes[order(state.logits)[0]]}.`);
-  });
+  }, wanted); // each of them counts
 
   /* ---- a guess before the map is shown ---- */
 
@@ -450,7 +471,7 @@
   /* The grid of places: one stop for the tabulator, arrows inside. */
   function makeCells() {
     const buttons = Array.from({ length: PLACES }, (_, place) => make("button", { type: "button", role: "gridcell", tabindex: place ? -1 : 0, "aria-selected": "false",
-      "aria-label": `Row ${Math.floor(place / ACROSS) + 1}, column ${place % ACROSS + 1}`, click: event => state.guess ? mark(place, event.currentTarget) : work("", async () => { state.place = place; await drawPlace(); tell($(".rest").textContent); toAddress(); }) }));
+      "aria-label": `Row ${Math.floor(place / ACROSS) + 1}, column ${place % ACROSS + 1}`, click: event => state.guess ? mark(place, event.currentTarget) : work("", async () => { state.place = place; await drawPlace(); tell($(".rest").textContent); toAddress(); }, "place") }));
     $(".cells").style.gridTemplate = `repeat(${ACROSS}, 1fr) / repeat(${ACROSS}, 1fr)`;
     $(".cells").append(...Array.from({ length: ACROSS }, (_, row) => make("div", { role: "row" }, ...buttons.slice(row * ACROSS, (row + 1) * ACROSS))));
     $(".cells").addEventListener("keydown", event => {
@@ -466,8 +487,9 @@
 
   /* ---- growing a picture ---- */
 
-  const STEPS = "96", growable = plan.grown.includes(plan.last) || !exact ? plan.grown : [...plan.grown, plan.last];
-  const channelsOf = layer => plan.steps.find(step => step.name === layer).channels;
+  const STEPS = "96", computed = plan.steps.some(step => step.name === plan.last); // not where the classifier pools the image itself
+  const growable = plan.grown.includes(plan.last) || !computed ? plan.grown : [...plan.grown, plan.last];
+  const channelsOf = layer => plan.steps.find(step => step.name === layer)?.channels ?? plan.mean.length;
 
   function limitChannel() {
     const most = channelsOf($(".grow [name=layer]").value) - 1, field = $(".grow [name=channel]");
@@ -540,7 +562,8 @@
   async function fromAddress() {
     const [name, label, place, view, last, steps, still] = location.hash.slice(1).split("/").map(part => { try { return decodeURIComponent(part); } catch { return part; } }), picture = [...document.querySelectorAll(".example")].find(one => one.id === name);
     if (!engine) return;
-    if (name === "grow") {
+    if (name === "grow" && growable.length) {
+      asked++;
       const form = $(".grow form").elements, set = (field, value) => { if (value !== undefined) field.value = value; };
       if (growable.includes(label)) form.layer.value = label;
       set(form.channel, place); set(form.seed, view); set(form.beside, last);
@@ -551,8 +574,9 @@
       return;
     }
     if (!picture) return;
-    await look(picture.querySelector("img"), name);
-    const index = plan.classes.indexOf(label);
+    const looked = look(picture.querySelector("img"), name), turn = asked, index = plan.classes.indexOf(label);
+    await looked;
+    if (turn !== asked) return; // something else was asked for since
     await work("", async () => {
       if (index >= 0) state.target = index;
       if (/^\d+$/.test(place ?? "") && +place < PLACES) state.place = +place;
@@ -561,7 +585,7 @@
       await drawAll();
       toAddress();
     });
-    if (view in VIEWS) await VIEWS[view]();
+    if (turn === asked && Object.hasOwn(VIEWS, view) && (exact || view === "depth")) await VIEWS[view]();
   }
 
   /* ---- start ---- */
@@ -585,7 +609,7 @@
     $(".kinds").addEventListener("change", event => work("", async () => { state.kind = event.target.value; await drawMap(); viewed(state.kind === "saliency" ? "saliency" : ""); }));
     $(".outlined").addEventListener("change", () => work("", drawMap));
     $(".shuffle").addEventListener("click", shuffle);
-    $(".layer").addEventListener("input", () => work("", async () => { for (let drawn; drawn !== $(".layer").value;) { drawn = $(".layer").value; await drawDepth(); } }));
+    $(".layer").addEventListener("input", () => work("", drawDepth));
     $(".walk").addEventListener("click", walk);
     $(".reveal").addEventListener("click", reveal);
     $(".first input").addEventListener("change", event => { if (!event.target.checked && state.guess) reveal(); });
@@ -596,7 +620,7 @@
     $(".grow .stop").addEventListener("click", () => engine("halt"));
     $(".grow .save").addEventListener("click", save);
     $(".find input").addEventListener("change", event => {
-      const index = plan.classes.findIndex(name => name.toLowerCase() === event.target.value.trim().toLowerCase());
+      const index = plan.classes.findIndex(name => name.trim().toLowerCase() === event.target.value.trim().toLowerCase());
       if (index >= 0) choose(index); else if (event.target.value) tell(`There is no class “${event.target.value}”. Choose one from the list.`, true);
     });
     addEventListener("dragover", event => { event.preventDefault(); document.body.classList.add("over"); });

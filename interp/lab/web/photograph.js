@@ -3,12 +3,14 @@
 // that the bytes are the same.
 "use strict";
 
-/* For each pixel of the new row: where it begins to read, and with what weights, in 2^-22 (libImaging/Resample.c). */
-function bicubicWeights(before, after) {
+/* For the `count` pixels in the middle of the new row: where each begins to read, and with what weights, in 2^-22
+   (libImaging/Resample.c). */
+function bicubicWeights(before, after, count) {
   const ratio = before / after, stretch = Math.max(ratio, 1), reach = 2 * stretch;
   const cubic = x => x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
-  return Array.from({ length: after }, (_, place) => {
-    const center = (place + 0.5) * ratio, first = Math.max(Math.trunc(center - reach + 0.5), 0);
+  const left = Math.floor((after - count) / 2);
+  return Array.from({ length: count }, (_, place) => {
+    const center = (left + place + 0.5) * ratio, first = Math.max(Math.trunc(center - reach + 0.5), 0);
     const end = Math.min(Math.trunc(center + reach + 0.5), before);
     const weights = Array.from({ length: end - first }, (_, n) => cubic(Math.abs((n + first - center + 0.5) / stretch)));
     const sum = weights.reduce((all, one) => all + one, 0);
@@ -31,12 +33,11 @@ function resizeLines(pixels, out, rows, count, [step, next], [outStep, outNext])
 function middleSquare(pixels, width, height, side) {
   const share = side / Math.min(width, height);
   const wide = width <= height ? side : Math.round(width * share), tall = height <= width ? side : Math.round(height * share);
-  const across = new Uint8ClampedArray(wide * height * 3), all = new Uint8ClampedArray(wide * tall * 3);
-  resizeLines(pixels, across, bicubicWeights(width, wide), height, [width * 4, 4], [wide * 3, 3]);
-  resizeLines(across, all, bicubicWeights(height, tall), wide, [3, wide * 3], [3, wide * 3]);
-  const left = Math.floor((wide - side) / 2), top = Math.floor((tall - side) / 2), planes = new Float32Array(3 * side ** 2);
-  for (let row = 0; row < side; row++) for (let column = 0; column < side; column++) for (let color = 0; color < 3; color++)
-    planes[(color * side + row) * side + column] = all[((top + row) * wide + left + column) * 3 + color] / 255;
+  const across = new Uint8ClampedArray(side * height * 3), all = new Uint8ClampedArray(side * side * 3);
+  resizeLines(pixels, across, bicubicWeights(width, wide, side), height, [width * 4, 4], [side * 3, 3]);
+  resizeLines(across, all, bicubicWeights(height, tall, side), side, [3, side * 3], [3, side * 3]);
+  const planes = new Float32Array(3 * side ** 2);
+  for (let n = 0; n < side ** 2; n++) for (let color = 0; color < 3; color++) planes[color * side ** 2 + n] = all[3 * n + color] / 255;
   return planes;
 }
 

@@ -25,7 +25,15 @@ function serve(scope) {
   const weight = (target, channel) => network.numbers[network.at(step().weights + target * network.tensor(last).channels + channel)];
   const bias = target => network.numbers[network.at(step().bias + target)];
   const strongest = (values, count) => [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, count);
-  const backward = (target, until) => network.backward("logits", ({ gradient, size }) => { network.numbers[gradient + target * size] = 1; }, until);
+  /* What is switched off stays at 0, so nothing goes back through it either. */
+  const backward = (target, until = "input") => {
+    const seed = ({ gradient, size }) => { network.numbers[gradient + target * size] = 1; };
+    if (!off.length || until === last) { network.backward("logits", seed, until); return; }
+    network.backward("logits", seed, last);
+    for (const channel of off) network.plane(last, channel, "gradient").fill(0);
+    const { gradient, count } = network.tensor(last), held = network.numbers.slice(gradient, gradient + count);
+    network.backward(last, () => network.numbers.set(held, gradient), until);
+  };
   const slopes = target => {
     backward(target);
     const planes = network.plan.mean.map((_, channel) => network.plane("input", channel, "gradient"));
