@@ -110,7 +110,7 @@ function outputs(layer, { classes: found }) {
   return make("section", { class: "outputs" }, make("h2", {}, "What it moves at the output"),
     make("p", {}, `The channel is raised at all positions by its standard deviation over the images, ${show(found.step)}: the mean change of the logits over ${found.images || 20} images, with two standard errors, and how many of the layer's other channels, raised by theirs, move the class farther.`),
     make("div", { class: "two" }, side("Raises most", found.up.filter(([, mean]) => mean > 0), "maximum"), side("Lowers most", found.down.filter(([, mean]) => mean < 0), "minimum")),
-    make("p", { class: "soft" }, `Control: what it does to all classes on one half of the images agrees with the other half at r = ${found.halves.toFixed(2)}; with the other half of another channel at r = ${found.others.toFixed(2)}. Of a channel of this layer, the class that it raises most rises by ${show(found.usual)} (the median).`));
+    make("p", { class: "soft" }, `Control: what it does to all classes on one half of the images agrees with the other half at r = ${found.halves.toFixed(2).replace("-", "\u2212")}; with the other half of another channel at r = ${found.others.toFixed(2).replace("-", "\u2212")}. Of a channel of this layer, the class that it raises most rises by ${show(found.usual)} (the median).`));
 }
 
 function shown({ labels: found }) {

@@ -117,8 +117,9 @@ function unitPage(layer, unit, channel, turn) {
   page(`${layer.name} / ${channel}`, drawn(layer),
     crumbs(make("span", {}, make("a", { href: "#" }, about.title), " / ", link(layer, layer.name)), make("span", { class: "ways" }, way(channel - 1, "\u2190 ", ""), way(channel + 1, "", " \u2192"))),
     make("div", { class: "top" }, heading(layer.name, " ", make("small", {}, `channel ${channel}${called(layer, channel)}`)), tools(layer, unit, channel)), spoken(layer.name, channel),
-    facts([["Images", unit.n.toLocaleString("en")], ["Score", POOLS[about.pool] || about.pool], ["Place", places(layer) + (layer.field ? `, each sees ${layer.field} pixels` : "")],
+    facts([["Images", unit.n.toLocaleString("en") + (unit.q.length / 2 < unit.n ? `; ${(unit.q.length / 2).toLocaleString("en")} of them along the scale` : "")], ["Score", POOLS[about.pool] || about.pool], ["Place", places(layer) + (layer.field ? `, each sees ${layer.field} pixels` : "")],
       ["Median and range", unit.m === null ? "none" : `${show(unit.m)}; ${show(unit.r[0])} to ${show(unit.r[1])}`]]),
+    !has(layer, "plus") && about.layers.some(each => has(each, "plus")) && make("p", { class: "soft" }, `No picture was optimized for a channel of this layer${about.grow ? "; the lab grows one" : ""}.`),
     ...unit.f.map(text => make("p", { class: "note" }, `${text[0].toUpperCase()}${text.slice(1)}.`)),
     views.length > 1 && make("div", { class: "controls" }, choice("What the columns show", views, view.shown, value => { view.shown = value; }), make("span", {}, VIEWS[view.shown](patched))),
     columns(layer, unit, channel), make("h2", {}, "All scores"), histogram(layer, unit, channel), !unit.dead && about.sample.length > 20 && tenths(unit),
@@ -142,10 +143,16 @@ function search(text) {
   else location.hash = `#?${encodeURIComponent(text.trim())}`;
 }
 
+/* Which of the names are meant: whole words, or else beginnings of words, or else parts. A car is no carrot. */
+function matching(names, query) {
+  const tries = [[" ", " "], [" ", ""], ["", ""]].map(([before, behind]) =>
+    new Set(names.flatMap((name, index) => ` ${name.toLowerCase()} `.includes(before + query + behind) ? [index] : [])));
+  return tries.find(found => found.size) || tries[0];
+}
+
 async function results(text, turn) {
   const query = text.toLowerCase(), number = /^\d+$/.test(text) ? Number(text) : null;
-  const named = new Set(about.names.flatMap((name, index) => name.toLowerCase().includes(query) ? [index] : []));
-  const tagged = new Set((about.tags || []).flatMap((name, index) => name.toLowerCase().includes(query) ? [index] : []));
+  const named = matching(about.names, query), tagged = matching(about.tags || [], query);
   const meant = place => named.has(about.labels[place]) || tagged.size > 0 && about.tagged[place].some(tag => tagged.has(tag));
   const found = { up: [], down: [] }, numbered = [], masked = [];
   for (const layer of about.layers) {
@@ -165,6 +172,7 @@ async function results(text, turn) {
   const groups = [["up", "Among their strongest images", "Channels that such images drive up most, and how many of their strongest these are."], ["down", "Among their weakest images", "Channels that such images drive down most, and how many of their weakest these are."]];
   page(text, crumbs(make("a", { href: "#" }, about.title)), heading(`\u201c${text}\u201d`),
     layers.length > 0 && make("p", {}, "Layers: ", ...layers.flatMap((layer, index) => [index ? ", " : "", link(layer, layer.name)])),
+    tagged.size > 0 && make("p", {}, `Objects: ${[...tagged].map(index => about.tags[index]).join(", ")}`),
     numbered.length > 0 && tiles(number === null ? "Channels of this name" : `Channel ${number}`, "", numbered.slice(0, 48).map(([layer, channel, unit]) =>
       [channelTile(layer, channel, unit), `${layer.name}${called(layer, channel)}`])),
     masked.length > 0 && tiles("Strongest on it", "Channels whose strongest places show this label more than any other, and more than by chance.", masked.map(([layer, channel, unit]) => [channelTile(layer, channel, unit), layer.name])),

@@ -292,6 +292,22 @@ def test_the_objects_of_the_scenes_are_found(site: Path, open_page: OpenPage) ->
     with open_page((site / "microscope" / "index.html").as_uri() + "#?car") as page:
         _drawn(page)
         assert page.locator("main section", has_text="Among their strongest images").locator("li").count() > 3
+        objects = (
+            page.locator("main p", has_text="Objects: ").inner_text().removeprefix("Objects: ").split(", ")
+        )
+        assert objects
+        assert all("car" in name.split() for name in objects)  # no carrot
+
+
+def test_what_is_left_has_bars_on_a_phone(site: Path, open_page: OpenPage) -> None:
+    with open_page((site / "microscope" / "index.html").as_uri() + "#blocks.5.3/151", width=390) as page:
+        _drawn(page)
+        assert "No picture was optimized" in page.locator("main").inner_text()
+        wide = page.locator(".left li i").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().width)"
+        )
+        assert len(wide) == 4
+        assert max(wide) > 60
 
 
 DOORS = "book/segment-2/a-layer-complete.html"
