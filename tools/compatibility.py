@@ -452,8 +452,8 @@ def microscope(case: Case) -> None:
         job = spectrum.Job(case.model, (layer,), case.source, spectrum.Measure(k=K))
         page = build(job, Path(folder) / "site", steps=0, side=32, size=case.network.side)
         index = _data(page.parent / "data" / "index.js")
-        folder = page.parent / "data" / runs.file_stem(layer)
-        units = [_data(folder / f"{channel}.js") for channel in range(index["layers"][0]["channels"])]
+        channels = page.parent / "data" / runs.file_stem(layer)
+        units = [_data(channels / f"{channel}.js") for channel in range(index["layers"][0]["channels"])]
     tops = torch.tensor([unit["b"][-1]["s"] for unit in units])
     table = case.means(case.network.early).t()
     agree("the largest scores on the site", tops, table.topk(K).values)
